@@ -1,0 +1,1 @@
+"""Adapters to everything outside the portal; every vendor SDK lives here and nowhere else."""
