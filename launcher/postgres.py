@@ -114,6 +114,7 @@ class Postgres:
                 *arguments,
             ],
             capture_output=True,
+            check=False,
             text=True,
             timeout=60,
             env={**os.environ, "PGCONNECT_TIMEOUT": "10"},
@@ -130,8 +131,8 @@ class Postgres:
             found = version.read_text().strip()
             if found != MAJOR:
                 raise LauncherError(
-                    f"{self.data_dir} was made by PostgreSQL {found}, this is {MAJOR}. Dump it with the old release, "
-                    "or start over with `make reset`."
+                    f"{self.data_dir} was made by PostgreSQL {found}, this is {MAJOR}. "
+                    "Dump it with the old release, or start over with `make reset`."
                 )
             return
         if self.data_dir.exists() and any(self.data_dir.iterdir()):
@@ -166,7 +167,7 @@ class Postgres:
             "-t",
             "2",
         ]
-        while subprocess.run(command, capture_output=True).returncode != 0:
+        while subprocess.run(command, check=False, capture_output=True).returncode != 0:
             ended = process is not None and process.poll() is not None
             if ended or time.monotonic() > deadline:
                 why = "ended at once" if ended else f"was not ready within {START_SECONDS:.0f} s"
@@ -181,10 +182,11 @@ def initialise_cluster(path: Path) -> None:
     private_dir(path)
     if runs_as_nobody():
         os.chown(path, NOBODY, NOBODY)
+    options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]
     done = subprocess.run(
-        [*unprivileged_prefix(), str(postgres_binary("initdb")), "-D", str(path), "-U", "postgres"]
-        + ["-A", "trust", "-E", "UTF8", "--no-locale", "-N"],
+        [*unprivileged_prefix(), str(postgres_binary("initdb")), "-D", str(path), *options],
         capture_output=True,
+        check=False,
         text=True,
         cwd="/",
     )

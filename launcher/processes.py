@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 
 class LauncherError(Exception):
-    """Something a person can act on; the message says what happened and what to do. Shown without a traceback."""
+    """Something a person can act on: the message says what happened and what to do."""
 
 
 def process_alive(pid: int) -> bool:
@@ -42,10 +43,8 @@ def wait_gone(pid: int, seconds: float) -> bool:
     """Wait until `pid` has ended; reaps it when it is our child. False when it still runs after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
-        try:
+        with contextlib.suppress(ChildProcessError):  # not our child: somebody else reaps it
             os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass  # not our child: somebody else reaps it
         if not process_alive(pid):
             return True
         if time.monotonic() >= deadline:

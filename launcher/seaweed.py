@@ -20,7 +20,7 @@ START_SECONDS = 60.0
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that was free a moment ago and whose +10000 (SeaweedFS's gRPC port) is valid."""
+    """A TCP port on 127.0.0.1 free a moment ago, whose +10000 (SeaweedFS's gRPC port) is valid too."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

