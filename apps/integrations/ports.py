@@ -79,7 +79,7 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpProbe:
-    """Readiness: a GET of `path` on the workload's port answers 200–399 within `timeout_seconds`.
+    """Readiness: a GET of `path` on the workload's port answers 200 to 399 within `timeout_seconds`.
 
     `period_seconds` is the pause between probes; `start_seconds` is how long a workload may take until its
     first success (0: no limit but the workload's own time limit).
@@ -176,8 +176,9 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """A piece of a workload's log. `offset` is where it really begins (older output may be gone), `next_offset`
-    is where to go on reading; both count bytes since the start of the workload."""
+    """A piece of a workload's log. Offsets count bytes since the start of the workload.
+
+    `offset` is where the piece really begins (older output may be gone), `next_offset` where to go on."""
 
     text: str
     offset: int

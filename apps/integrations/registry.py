@@ -31,7 +31,7 @@ def backend_default_name() -> str:
 
 
 def compute_backend(name: str = "") -> ComputeBackend:
-    """Return the backend `name` ("" = the default one); raises `BackendError` for a name that is not set up."""
+    """Return the backend `name` ("" = the default one); raises `BackendError` for an unknown name."""
     name = name or backend_default_name()
     with _lock:
         if name not in _built:

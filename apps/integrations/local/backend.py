@@ -37,9 +37,32 @@ from apps.integrations.ports import (
 # What a workload may inherit. Everything else in the portal's environment (database address, secret key,
 # provider keys) stays with the portal.
 ENVIRONMENT_ALLOWED = frozenset(
-    "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR VIRTUAL_ENV LD_LIBRARY_PATH SSL_CERT_FILE "
-    "SSL_CERT_DIR REQUESTS_CA_BUNDLE OMP_NUM_THREADS OMP_WAIT_POLICY MKL_NUM_THREADS TOKENIZERS_PARALLELISM "
-    "HF_HOME HF_HUB_OFFLINE TRANSFORMERS_OFFLINE CUDA_HOME CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES".split()
+    {
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+        "LD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "OMP_NUM_THREADS",
+        "OMP_WAIT_POLICY",
+        "MKL_NUM_THREADS",
+        "TOKENIZERS_PARALLELISM",
+        "HF_HOME",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "CUDA_HOME",
+        "CUDA_VISIBLE_DEVICES",
+        "NVIDIA_VISIBLE_DEVICES",
+    }
 )
 ENVIRONMENT_PREFIXES = ("LC_",)
 MARK = "LLMOPS_WORKLOAD_MARK"
@@ -73,12 +96,9 @@ class LocalBackend:
 
     def unplaceable(self, spec: WorkloadSpec) -> str:
         """Return why this machine can never run `spec` ("" = it can)."""
-        if spec.gpu_count > self._capacity.gpus:
-            have = self._capacity.gpus
-            return (
-                f"It asks for {spec.gpu_count} GPU(s), and this machine offers "
-                f"{have if have else 'none'}. Run it with useGpu=false, or on a backend that has GPUs."
-            )
+        have = self._capacity.gpus
+        if spec.gpu_count > have:
+            return f"It asks for {spec.gpu_count} GPU(s), and this machine offers {have or 'none'}. Run it with useGpu=false, or on a backend that has GPUs."
         if self._capacity.of(spec.slot_class) < 1:
             return f"This machine is set up to run no {spec.slot_class.value}s at all."
         return ""
@@ -264,7 +284,7 @@ class LocalBackend:
         )
 
     def _end_survivors(self, state: Mapping[str, Any]) -> None:
-        """End what a killed witness left behind, found by its mark; a later user of the pid has no such mark."""
+        """End what a killed witness left, found by its mark; a later user of the pid has no such mark."""
         if state["boot"] != procfs.boot_id():
             return
         for pid in procfs.pids_with_environment(f"{MARK}={self._mark(state)}"):

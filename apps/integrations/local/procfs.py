@@ -1,4 +1,4 @@
-"""What /proc knows about processes: identity that survives pid reuse, trees, memory. Linux only, stdlib only."""
+"""What /proc knows: identity that survives pid reuse, trees, memory. Linux only, stdlib only."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def proc_stat(pid: int) -> ProcStat | None:
 
 
 def same_process(pid: int | None, start: int | None) -> bool:
-    """Tell whether `pid` is still the process that started at `start` ticks, and not a corpse or a namesake."""
+    """Tell whether `pid` is still the process that started at `start` ticks, no corpse, no namesake."""
     if not pid or start is None:
         return False
     stat = proc_stat(pid)

@@ -1,8 +1,8 @@
 """The witness: a small program that runs one workload, outlives the portal, and writes down how it ended.
 
-Started as `python -m apps.integrations.local.witness DIRECTORY` by the local backend. It detaches itself, takes
-the directory's lock (so that one directory is run by one witness, once), starts the command in a session of
-its own and then watches: output, time, memory, readiness, a request to stop. Standard library only.
+Started as `python -m apps.integrations.local.witness DIRECTORY` by the local backend. It detaches itself,
+takes the directory's lock (so that one directory is run by one witness, once), starts the command in a session
+of its own and then watches: output, time, memory, readiness, a request to stop. Standard library only.
 
 The workload dies with its witness (PR_SET_PDEATHSIG); whatever it had started besides carries a mark in its
 environment by which the backend finds and ends it.
@@ -10,15 +10,12 @@ environment by which the backend finds and ends it.
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import fcntl
-import http.client
 import os
 import selectors
 import signal
-import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -26,47 +23,18 @@ from typing import Any
 
 from apps.integrations.local import files, procfs
 from apps.integrations.local.cgroup import MemoryCgroup
+from apps.integrations.local.probe import Probe
+from apps.integrations.local.spawn import Started, adopt_orphans, spawn
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 TICK_SECONDS = 0.5
 USAGE_EVERY_SECONDS = 15.0
 DRAIN_SECONDS = 2.0
 
 
-class Probe(threading.Thread):
-    """Asks the workload over HTTP whether it is ready; three misses in a row take readiness away again."""
-
-    def __init__(self, settings: dict[str, Any], port: int) -> None:
-        super().__init__(daemon=True)
-        self._settings = settings
-        self._port = port
-        self.ready = False
-
-    def run(self) -> None:
-        """Probe for ever; the thread ends with the process."""
-        misses = 0
-        while True:
-            if self._once():
-                misses = 0
-                self.ready = True
-            else:
-                misses += 1
-                if misses >= 3:
-                    self.ready = False
-            time.sleep(self._settings["period_seconds"] * (5 if self.ready and not misses else 1))
-
-    def _once(self) -> bool:
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self._port, timeout=self._settings["timeout_seconds"]
-        )
-        try:
-            connection.request("GET", self._settings["path"])
-            return 200 <= connection.getresponse().status < 400
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+def say(text: str) -> None:
+    """Leave a line in the witness's own log."""
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode() + b"\n")
 
 
 class Witness:
@@ -115,7 +83,7 @@ class Witness:
         try:
             files.write_json(self.directory / files.STATE, self.state, durable=durable)
         except OSError as error:
-            print(f"state not written: {error}", file=sys.stderr, flush=True)
+            say(f"state not written: {error}")
             return False
         return True
 
@@ -129,13 +97,17 @@ class Witness:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for ignored in (signal.SIGINT, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
-        # Orphans of the workload become our children, so that none can slip out of the tree.
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        adopt_orphans()
         memory = int(self.request["memory_bytes"])
         if memory:
             self.cgroup = MemoryCgroup.create(self.request["name"], memory)
         try:
-            process = self._start()
+            process = spawn(
+                self.request["command"],
+                working_dir=self.request["working_dir"],
+                nice=int(self.request["nice"]),
+                before_exec=self.cgroup.enter if self.cgroup else None,
+            )
         except OSError as error:
             self._finish_unstarted(error)
             return
@@ -147,59 +119,24 @@ class Witness:
             child_start=stat.start if stat else None,
         )
         self.save()
-        status, usage_cpu = self._watch(process, wake_read)
-        self._finish(status, usage_cpu)
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        cgroup = self.cgroup
-        libc = ctypes.CDLL(None, use_errno=True)
-        parent = os.getpid()
-        nice = int(self.request["nice"])
-
-        def prepare() -> None:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # the witness died between fork and prctl
-                os._exit(137)
-            if nice:
-                os.nice(nice)
-            if cgroup is not None:
-                cgroup.enter()
-
-        return subprocess.Popen(
-            self.request["command"],
-            cwd=self.request["working_dir"] or None,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            restore_signals=True,
-            preexec_fn=prepare,
-        )
+        self._finish(*self._watch(process, wake_read))
 
     def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stop_requested = True
 
-    def _watch(self, process: subprocess.Popen[bytes], wake: int) -> tuple[int, float]:
-        """Pump output and enforce limits until the command has ended; return its wait status and CPU seconds."""
-        assert process.stdout is not None
-        output = process.stdout.fileno()
-        os.set_blocking(output, False)
+    def _watch(self, process: Started, wake: int) -> tuple[int, float]:
+        """Pump output and enforce limits until the command has ended; return wait status and CPU seconds."""
         log = files.LogWriter(self.directory, int(self.request["log_max_bytes"]))
         selector = selectors.DefaultSelector()
-        selector.register(output, selectors.EVENT_READ)
+        selector.register(process.output, selectors.EVENT_READ)
         selector.register(wake, selectors.EVENT_READ)
         probe = self._probe()
-        began = time.monotonic()
-        next_check = began
+        began = next_check = time.monotonic()
         next_usage = began + USAGE_EVERY_SECONDS
         status: int | None = None
         cpu = 0.0
         while status is None:
-            for key, _ in selector.select(TICK_SECONDS):
-                if key.fd == wake:
-                    self._drain_wake(wake)
-                elif not self._pump(output, log):
-                    selector.unregister(output)
+            self._select(selector, wake, log, TICK_SECONDS)
             moment = time.monotonic()
             if self.stop_requested and not self.why:
                 self._end(process.pid, "stopped", "It was asked to stop.", moment)
@@ -213,17 +150,21 @@ class Witness:
                 self.state["peak_memory_bytes"] = self.peak
                 self.save()
             status, cpu = self._reap(process.pid, cpu)
-        process.returncode = os.waitstatus_to_exitcode(status)
         cpu = self._clear_tree(cpu)
         deadline = time.monotonic() + DRAIN_SECONDS
-        while output in selector.get_map() and time.monotonic() < deadline:
-            for key, _ in selector.select(0.05):
-                if key.fd == wake:
-                    self._drain_wake(wake)
-                elif not self._pump(output, log):
-                    selector.unregister(output)
+        while process.output in selector.get_map() and time.monotonic() < deadline:
+            self._select(selector, wake, log, 0.05)
         log.close()
         return status, cpu
+
+    def _select(
+        self, selector: selectors.BaseSelector, wake: int, log: files.LogWriter, timeout: float
+    ) -> None:
+        for key, _ in selector.select(timeout):
+            if key.fd == wake:
+                self._drain_wake(wake)
+            elif not self._pump(key.fd, log):
+                selector.unregister(key.fd)
 
     def _probe(self) -> Probe | None:
         settings = self.request["readiness"]
@@ -374,7 +315,7 @@ def main(directory: Path) -> int:
         os.close(ready_write)
         answer = os.read(ready_read, 512)
         if answer != b"ok":
-            print(answer.decode() or "the witness did not come up", file=sys.stderr)
+            say(answer.decode() or "the witness did not come up")
             return 1
         return 0
     os.close(ready_read)
@@ -394,7 +335,7 @@ def main(directory: Path) -> int:
             os._exit(0)
         witness = Witness(directory, request)
         files.write_json(directory / files.STATE, witness.state)
-    except Exception as error:
+    except (OSError, ValueError, KeyError) as error:
         os.write(ready_write, f"{type(error).__name__}: {error}".encode()[:500])
         os._exit(1)
     os.write(ready_write, b"ok")
