@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.integrations.local import files, procfs
+from apps.integrations.local.environment import workload_environment
 from apps.integrations.ports import (
     BackendError,
     Capacity,
@@ -34,37 +35,6 @@ from apps.integrations.ports import (
     WorkloadSpec,
 )
 
-# What a workload may inherit. Everything else in the portal's environment (database address, secret key,
-# provider keys) stays with the portal.
-ENVIRONMENT_ALLOWED = frozenset(
-    {
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-        "TMPDIR",
-        "VIRTUAL_ENV",
-        "LD_LIBRARY_PATH",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "REQUESTS_CA_BUNDLE",
-        "OMP_NUM_THREADS",
-        "OMP_WAIT_POLICY",
-        "MKL_NUM_THREADS",
-        "TOKENIZERS_PARALLELISM",
-        "HF_HOME",
-        "HF_HUB_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-        "CUDA_HOME",
-        "CUDA_VISIBLE_DEVICES",
-        "NVIDIA_VISIBLE_DEVICES",
-    }
-)
-ENVIRONMENT_PREFIXES = ("LC_",)
 MARK = "LLMOPS_WORKLOAD_MARK"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SOURCE_ROOT = Path(__file__).resolve().parents[3]
@@ -98,7 +68,10 @@ class LocalBackend:
         """Return why this machine can never run `spec` ("" = it can)."""
         have = self._capacity.gpus
         if spec.gpu_count > have:
-            return f"It asks for {spec.gpu_count} GPU(s), and this machine offers {have or 'none'}. Run it with useGpu=false, or on a backend that has GPUs."
+            return (
+                f"It asks for {spec.gpu_count} GPU(s), and this machine offers {have or 'none'}. "
+                "Run it with useGpu=false, or on a backend that has GPUs."
+            )
         if self._capacity.of(spec.slot_class) < 1:
             return f"This machine is set up to run no {spec.slot_class.value}s at all."
         return ""
@@ -165,16 +138,10 @@ class LocalBackend:
         return request
 
     def _spawn(self, directory: Path, request: Mapping[str, Any], spec: WorkloadSpec) -> None:
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if key in ENVIRONMENT_ALLOWED or key.startswith(ENVIRONMENT_PREFIXES)
-        }
-        environment.update(spec.env)
-        environment.update(spec.secret_env)
-        environment[MARK] = self._mark(request)
+        own = {MARK: self._mark(request)}
         if request["port"]:
-            environment["PORT"] = str(request["port"])
+            own["PORT"] = str(request["port"])
+        environment = workload_environment(spec.env, spec.secret_env, own)
         with (directory / files.WITNESS_LOG).open("ab") as log:
             os.fchmod(log.fileno(), 0o600)
             # -E: the workload's own PYTHON* variables are for the workload, not for its witness.

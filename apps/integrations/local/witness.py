@@ -1,8 +1,8 @@
 """The witness: a small program that runs one workload, outlives the portal, and writes down how it ended.
 
 Started as `python -m apps.integrations.local.witness DIRECTORY` by the local backend. It detaches itself,
-takes the directory's lock (so that one directory is run by one witness, once), starts the command in a session
-of its own and then watches: output, time, memory, readiness, a request to stop. Standard library only.
+takes the directory's lock (so that one directory is run by one witness, once), starts the command in a
+session of its own and then watches: output, time, memory, readiness, a request to stop. Stdlib only.
 
 The workload dies with its witness (PR_SET_PDEATHSIG); whatever it had started besides carries a mark in its
 environment by which the backend finds and ends it.
