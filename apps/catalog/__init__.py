@@ -1,0 +1,1 @@
+"""The catalog: model entries, their files, scans, cards, lineage and versions."""

@@ -1,0 +1,76 @@
+"""What the files say together: parameters, precision, context length, memory; and whether they agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.catalog.scanning.safetensors_file import DTYPE_NAMES
+from apps.catalog.scanning.types import FileReport, ModelFacts, Reason, Verdict
+
+OVERHEAD = 1.2  # activations, buffers and allocator slack on top of weights and cache
+CACHE_TOKENS = 4096  # the estimate assumes one request of at most this many tokens
+CACHE_BYTES = 2  # per cached value: runtimes keep keys and values in 16 bits
+
+
+def combine(reports: list[FileReport]) -> ModelFacts:
+    """Sum and compare the facts of safe files. Counts are exact, memory is an estimate in bytes."""
+    safe = [report for report in reports if report.verdict is Verdict.SAFE]
+    config: dict[str, Any] = next((report.facts for report in safe if report.format == "config"), {})
+    weights = [report.facts for report in safe if report.format == "safetensors"]
+    if not weights:
+        weights = [report.facts for report in safe if report.format == "gguf"]
+    facts = ModelFacts(
+        context_length=config.get("context_length"),
+        architecture=config.get("architecture", ""),
+        family=config.get("family", ""),
+        vocab_size=config.get("vocab_size"),
+        dtype=config.get("dtype", ""),
+    )
+    if not weights:  # pickled weights are never opened, so their tensors stay uncounted
+        return facts
+    bytes_by_dtype: dict[str, int] = {}
+    for entry in weights:
+        for dtype, count in entry["bytes_by_dtype"].items():
+            bytes_by_dtype[dtype] = bytes_by_dtype.get(dtype, 0) + count
+        facts.family = facts.family or entry.get("family", "")
+        facts.context_length = facts.context_length or entry.get("context_length")
+        facts.vocab_size = facts.vocab_size or entry.get("vocab_size")
+    dominant = max(bytes_by_dtype, key=lambda dtype: bytes_by_dtype[dtype])
+    facts.dtype = DTYPE_NAMES.get(dominant, dominant.lower())
+    facts.parameter_count = sum(entry["parameters"] for entry in weights)
+    facts.weight_bytes = sum(bytes_by_dtype.values())
+    facts.memory_bytes = memory_estimate(facts.weight_bytes, facts.context_length, config)
+    return facts
+
+
+def memory_estimate(weight_bytes: int, context_length: int | None, config: dict[str, Any]) -> int:
+    """Return the bytes needed to answer one request: (weights + key and value cache) * 1.2.
+
+    The cache is 2 * layers * key-value heads * head size * tokens * 2 bytes, for at most 4,096 tokens.
+    """
+    layers, heads, size = config.get("layers"), config.get("kv_heads"), config.get("head_dim")
+    cache = 0
+    if layers and heads and size:
+        cache = 2 * layers * heads * size * min(context_length or CACHE_TOKENS, CACHE_TOKENS) * CACHE_BYTES
+    return int((weight_bytes + cache) * OVERHEAD)
+
+
+def check_index(report: FileReport, index: dict[str, Any], filenames: set[str]) -> None:
+    """Hold a shard index against the files that are there; adds a corrupt verdict to *report*."""
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
+        _refuse(report, "index", "The index has no weight_map from tensor names to file names.")
+        return
+    for shard in sorted(set(weight_map.values())):
+        if shard not in filenames:
+            _refuse(
+                report, "missing_shard", f"The index names the shard {shard[:200]!r}, which is not uploaded."
+            )
+            return
+
+
+def _refuse(report: FileReport, code: str, message: str) -> None:
+    report.verdict = Verdict.CORRUPT
+    report.reasons.append(
+        Reason(code, message, "Upload the missing shard, or the index that belongs to these shards.")
+    )
