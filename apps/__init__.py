@@ -1,1 +1,0 @@
-"""Django applications of the portal; see docs/architecture for who may import whom."""

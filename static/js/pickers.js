@@ -1,0 +1,26 @@
+// <select data-picker>: searchable select (Tom Select), loaded only where one is on the page.
+let library;
+
+function load() {
+  library ??= new Promise((resolve, reject) => {
+    const base = document.body.dataset.tomSelect;
+    if (!base) return reject(new Error("no picker library"));
+    const script = document.createElement("script");
+    script.src = base;
+    script.onload = () => resolve(window.TomSelect);
+    script.onerror = reject;
+    document.head.append(script);
+  });
+  return library;
+}
+
+export function wirePickers(root) {
+  const fields = [...root.querySelectorAll("select[data-picker]:not(.tomselected)")];
+  if (!fields.length) return;
+  load().then((TomSelect) => {
+    for (const field of fields) {
+      const plugins = field.multiple ? ["remove_button"] : [];
+      new TomSelect(field, { plugins, maxOptions: 500, hideSelected: field.multiple, copyClassesToDropdown: false });
+    }
+  }).catch(() => undefined);  // The plain select stays.
+}
