@@ -1,9 +1,10 @@
 """Versions of catalog things: ``v?N(.N){0,2}`` with an optional suffix.
 
-A version is stored as it was sent and compared as a semantic version. The comparison key is a plain string, so
-that the database can hold a unique constraint on it and sort by it (with collation ``C``): ``1.0``, ``v1.0`` and
-``1.0.0`` share one key and therefore conflict; ``1.0.0-rc.2`` sorts before ``1.0.0-rc.10``, which sorts before
-``1.0.0``. A suffix with ``+`` (build) sorts after the version it belongs to and is a version of its own.
+A version is stored as it was sent and compared as a semantic version. The comparison key is a plain string,
+so that the database can hold a unique constraint on it and sort by it (with collation ``C``): ``1.0``,
+``v1.0`` and ``1.0.0`` share one key and therefore conflict; ``1.0.0-rc.2`` sorts before ``1.0.0-rc.10``,
+which sorts before ``1.0.0``. A suffix with ``+`` (build) sorts after the version it belongs to and is a
+version of its own.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def _identifier_key(identifier: str) -> str:
 
 
 def _suffix_key(identifiers: tuple[str, ...]) -> str:
-    # A space sorts below every character of an identifier, so the shorter of two equal beginnings comes first.
+    # A space sorts below every character of an identifier, so the shorter of two equal beginnings comes
+    # first.
     return " ".join(_identifier_key(part) for part in identifiers)
 
 
@@ -105,7 +107,8 @@ def is_version(text: str) -> bool:
 
 
 def next_patch(text: str) -> str:
-    """The next patch version after ``text``, for something derived from it: ``1.0`` → ``1.0.1``, ``v2-rc.1`` → ``v2.0.1``."""
+    """The next patch version after ``text``, for something derived from it: ``1.0`` → ``1.0.1``, ``v2-rc.1``
+    → ``v2.0.1``."""
     version = parse(text)
     prefix = "v" if text.startswith("v") else ""
     return f"{prefix}{version.major}.{version.minor}.{version.patch + 1}"
