@@ -1,0 +1,144 @@
+"""Abstract bases, the audit event, operations that people can watch, idempotency keys."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator
+from django.db import models
+
+from apps.core import clock
+
+
+class BaseModel(models.Model):
+    """UUID key and the two timestamps every row has."""
+
+    AUDIT_TYPE: ClassVar[str] = ""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False, db_index=True)
+    updated_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        abstract = True
+        ordering = ["-created_at", "id"]
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        """Keep ``updated_at`` true, also when only some fields are saved."""
+        self.updated_at = clock.now()
+        update_fields = kwargs.get("update_fields")
+        if update_fields is not None:
+            kwargs["update_fields"] = {*update_fields, "updated_at"}  # type: ignore[misc]
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class Visibility(models.TextChoices):
+    """Who besides the owning team may see a thing."""
+
+    TEAM = "team", "Team"
+    ORGANISATION = "organisation", "Organisation"
+
+
+class TeamOwnedModel(BaseModel):
+    """A thing that belongs to one team; :func:`apps.core.permissions.visible_to` reads these columns."""
+
+    SHARED_STATUSES: ClassVar[tuple[str, ...]] = ("approved",)
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.TEAM)
+
+    class Meta(BaseModel.Meta):
+        abstract = True
+
+
+class AuditResult(models.TextChoices):
+    """Whether the recorded attempt went through."""
+
+    ALLOWED = "allowed", "Allowed"
+    DENIED = "denied", "Denied"
+
+
+class AuditEvent(models.Model):
+    """One administrative action or denial. Rows are only ever inserted (database triggers refuse the rest)."""
+
+    AUDIT_TYPE: ClassVar[str] = "audit"
+
+    sequence = models.BigAutoField(primary_key=True)
+    id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    occurred_at = models.DateTimeField(default=clock.now, db_index=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    actor_name = models.CharField(max_length=150, help_text="User name at the time, or 'system'.")
+    action = models.CharField(max_length=100, db_index=True)
+    resource_type = models.CharField(max_length=50)
+    resource_id = models.CharField(max_length=64, blank=True)
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
+    result = models.CharField(max_length=10, choices=AuditResult, default=AuditResult.ALLOWED)
+    request_id = models.CharField(max_length=64, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["-sequence"]
+        indexes = [
+            models.Index(fields=["resource_type", "resource_id", "-sequence"], name="audit_resource"),
+            models.Index(fields=["actor", "-sequence"], name="audit_actor"),
+            models.Index(fields=["team", "-sequence"], name="audit_team"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sequence} {self.actor_name} {self.action} {self.result}"
+
+
+class OperationStatus(models.TextChoices):
+    """Life of a piece of background work."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Operation(TeamOwnedModel):
+    """Background work that a person can see and a program can poll: who started it, how far it is, how it ended."""
+
+    AUDIT_TYPE = "operation"
+    SHARED_STATUSES = ()
+
+    kind = models.CharField(max_length=60)
+    status = models.CharField(max_length=12, choices=OperationStatus, default=OperationStatus.QUEUED)
+    progress = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
+    message = models.CharField(max_length=500, blank=True)
+    result = models.JSONField(default=dict, blank=True)
+    target_type = models.CharField(max_length=50, blank=True)
+    target_id = models.CharField(max_length=64, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TeamOwnedModel.Meta):
+        indexes = [models.Index(fields=["target_type", "target_id", "-created_at"], name="operation_target")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.status} {self.progress}%"
+
+
+class IdempotencyKey(models.Model):
+    """The stored answer of a creating request, so that its repetition changes nothing."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 over method, path and body.")
+    status_code = models.PositiveSmallIntegerField(null=True, help_text="Empty while the first request still runs.")
+    answer = models.TextField(blank=True, help_text="Encrypted JSON body.")
+    created_at = models.DateTimeField(default=clock.now, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotency_key_once_per_user")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,8 @@
+"""Application gateway."""
+
+from django.apps import AppConfig
+
+
+class GatewayConfig(AppConfig):
+    name = "apps.gateway"
+    label = "gateway"

@@ -1,0 +1,8 @@
+"""Application portal."""
+
+from django.apps import AppConfig
+
+
+class PortalConfig(AppConfig):
+    name = "apps.portal"
+    label = "portal"

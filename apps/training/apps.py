@@ -1,0 +1,8 @@
+"""Application training."""
+
+from django.apps import AppConfig
+
+
+class TrainingConfig(AppConfig):
+    name = "apps.training"
+    label = "training"

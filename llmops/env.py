@@ -1,0 +1,140 @@
+"""Every environment variable of the product, declared once, read typed.
+
+``env("NAME")`` returns the parsed value. Sources, first wins: the process environment, ``.env`` beside
+``manage.py``, ``var/services.env`` (written by the local services), the default below. An empty string counts as
+unset. Booleans are ``true`` or ``false``. A bad value stops the start with a sentence that names the variable.
+``manage.py env_example`` writes ``env.example`` from this table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Var:
+    """One variable: its parser, default (as text), what it is for, and the group it is listed under."""
+
+    name: str
+    kind: str
+    default: str
+    help: str
+    group: str
+    choices: tuple[str, ...] = ()
+
+
+def _boolean(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("must be true or false, in lower case")
+    return text == "true"
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError("must be a decimal number") from error
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": _boolean,
+    "decimal": _decimal,
+    "list": _list,
+    "path": lambda text: Path(text) if Path(text).is_absolute() else BASE_DIR / text,
+}
+
+_SOCKET_HINT = "start them with `make services`, which writes it to var/services.env"
+
+VARIABLES: dict[str, Var] = {}
+
+
+def declare(group: str, *variables: tuple[str, str, str, str] | tuple[str, str, str, str, tuple[str, ...]]) -> None:
+    """Add ``(name, kind, default, help[, choices])`` rows to the table under ``group``."""
+    for row in variables:
+        name, kind, default, text = row[:4]
+        VARIABLES[name] = Var(name, kind, default, text, group, row[4] if len(row) > 4 else ())
+
+
+declare(
+    "core",
+    ("SECRET_KEY", "str", "", "Signs sessions and tokens' digests. Unset: generated once into var/secret_key (not in production)."),
+    ("LLMOPS_ENCRYPTION_KEYS", "list", "", "Fernet keys for stored secrets, newest first. Unset: derived from SECRET_KEY."),
+    ("DEBUG", "bool", "false", "Django's debug pages. Never in production."),
+    ("ALLOWED_HOSTS", "list", "localhost,127.0.0.1,[::1]", "Host names the portal answers to."),
+    ("CSRF_TRUSTED_ORIGINS", "list", "", "Origins (scheme://host) that may send forms when behind a proxy."),
+    ("LLMOPS_VAR_DIR", "path", "var", "Folder of everything made at run time."),
+    ("LLMOPS_PUBLIC_URL", "str", "http://127.0.0.1:8000", "Address under which people and jobs reach the portal."),
+    ("LLMOPS_ENVIRONMENT", "str", "dev", "Environment this portal runs in.", ("dev", "stg", "prod")),
+    ("LLMOPS_TIME_ZONE", "str", "UTC", "Time zone of cost days and of the pages."),
+    ("LLMOPS_LOG_LEVEL", "str", "INFO", "Lowest level that is logged.", ("DEBUG", "INFO", "WARNING", "ERROR")),
+    ("LLMOPS_LOG_FORMAT", "str", "json", "Shape of the log lines.", ("json", "console")),
+    ("LLMOPS_BEHIND_TLS_PROXY", "bool", "false", "Trust X-Forwarded-Proto of the proxy in front."),
+)
+declare(
+    "services",
+    ("DATABASE_URL", "str", "", f"PostgreSQL address; {_SOCKET_HINT}."),
+    ("REDIS_URL", "str", "", f"Valkey/Redis address for broker and cache; {_SOCKET_HINT}."),
+    ("STORAGE_URL", "str", "", "Object store: file:///path or s3://key:secret@host:port/bucket?tls=true&region=… . Unset: var/store."),
+    ("LLMOPS_DATABASE_CONN_MAX_AGE", "int", "60", "Seconds a database connection is kept."),
+)
+declare(
+    "accounts",
+    ("LLMOPS_SESSION_HOURS", "int", "12", "Hours a browser session lasts."),
+    ("LLMOPS_SIGN_IN_MAX_FAILURES", "int", "5", "Failed sign-ins per account and address before a wait."),
+    ("LLMOPS_SIGN_IN_WAIT_SECONDS", "int", "60", "Length of that wait; it doubles with every further failure, up to an hour."),
+    ("LLMOPS_TOKEN_MAX_DAYS", "int", "365", "Longest life of an API token."),
+    ("LLMOPS_TOKEN_DEFAULT_DAYS", "int", "90", "Life of an API token when the caller names none."),
+)
+declare(
+    "api",
+    ("LLMOPS_API_MAX_BODY_BYTES", "int", "10485760", "Largest JSON body."),
+    ("LLMOPS_UPLOAD_MAX_FILE_BYTES", "int", "107374182400", "Largest uploaded file."),
+    ("LLMOPS_IDEMPOTENCY_HOURS", "int", "24", "Hours an Idempotency-Key is remembered."),
+)
+
+
+def read_files() -> None:
+    """Load ``.env`` and ``var/services.env`` below the process environment (first value wins)."""
+    if os.environ.get("LLMOPS_READ_ENV_FILES", "true") != "true":
+        return
+    for path in (BASE_DIR / ".env", Path(os.environ.get("LLMOPS_VAR_DIR") or BASE_DIR / "var") / "services.env"):
+        if path.is_file():
+            environ.Env.read_env(str(path))
+
+
+def env(name: str) -> Any:
+    """The typed value of a declared variable.
+
+    Raises:
+        ImproperlyConfigured: the text does not fit the variable's kind or choices.
+    """
+    var = VARIABLES[name]
+    text = os.environ.get(name) or var.default
+    if var.kind == "list":
+        return _list(text)
+    if text == "":
+        return "" if var.kind == "str" else None
+    try:
+        value = PARSERS[var.kind](text)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}={text!r}: {error}. It is for: {var.help}") from error
+    if var.choices and value not in var.choices:
+        raise ImproperlyConfigured(f"{name}={text!r}: must be one of {', '.join(var.choices)}. It is for: {var.help}")
+    return value

@@ -1,0 +1,280 @@
+"""Settings shared by every environment. All outside values come from ``llmops.env``."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from llmops.env import BASE_DIR, env, read_files
+from llmops.settings.logging import configure_logging
+
+read_files()
+
+VAR_DIR: Path = env("LLMOPS_VAR_DIR")
+
+
+def _secret_key() -> str:
+    """The configured key, else one generated once under ``var/`` and readable by its owner only."""
+    if configured := env("SECRET_KEY"):
+        return str(configured)
+    path = VAR_DIR / "secret_key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+        if not path.read_text():
+            path.write_text(secrets.token_urlsafe(64))
+    return path.read_text().strip()
+
+
+SECRET_KEY = _secret_key()
+ENCRYPTION_KEYS: list[str] = env("LLMOPS_ENCRYPTION_KEYS")
+DEBUG: bool = env("DEBUG")
+ALLOWED_HOSTS: list[str] = env("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS: list[str] = env("CSRF_TRUSTED_ORIGINS")
+PUBLIC_URL: str = env("LLMOPS_PUBLIC_URL").rstrip("/")
+ENVIRONMENT: str = env("LLMOPS_ENVIRONMENT")
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "guardian",
+    "django_filters",
+    "django_htmx",
+    "django_celery_beat",
+    "django_structlog",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "apps.core",
+    "apps.accounts",
+    "apps.integrations",
+    "apps.governance",
+    "apps.compute",
+    "apps.datasets",
+    "apps.catalog",
+    "apps.training",
+    "apps.serving",
+    "apps.gateway",
+    "apps.evaluation",
+    "apps.portal",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "apps.core.middleware.RequestIdMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "apps.core.web.middleware.HtmxMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "apps.core.middleware.ContentSecurityPolicyMiddleware",
+    "apps.core.middleware.DomainErrorMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ICONS_DIR = BASE_DIR / "node_modules/@tabler/icons/icons"
+
+ROOT_URLCONF = "llmops.urls"
+WSGI_APPLICATION = "llmops.wsgi.application"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "apps.core.context.portal",
+            ],
+        },
+    },
+]
+
+# Databases and caches
+
+
+def _database() -> dict[str, Any]:
+    url = env("DATABASE_URL")
+    if not url:
+        # Checks, schema and linting work without a server; the first query says what is missing.
+        return {"ENGINE": "django.db.backends.postgresql", "NAME": "llmops", "HOST": "/nonexistent-run-make-services"}
+    config = environ.Env.db_url_config(url)
+    if config.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured("DATABASE_URL must be a postgres:// address: PostgreSQL is the one database.")
+    config["CONN_MAX_AGE"] = env("LLMOPS_DATABASE_CONN_MAX_AGE")
+    config["CONN_HEALTH_CHECKS"] = True
+    return dict(config)
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL: str = env("REDIS_URL")
+CACHES: dict[str, Any] = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "llmops"}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+
+# Celery
+
+CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "llmops"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200, "socket_timeout": 5, "socket_connect_timeout": 3}
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+CELERY_ENABLE_UTC = True
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_USER_ID_FIELD = "username"
+
+# Identity
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "guardian.backends.ObjectPermissionBackend"]
+ANONYMOUS_USER_NAME = None
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "accounts:sign-in"
+LOGIN_REDIRECT_URL = "portal:home"
+LOGOUT_REDIRECT_URL = "accounts:sign-in"
+SESSION_COOKIE_AGE = env("LLMOPS_SESSION_HOURS") * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "apps.core.web.handlers.csrf_failure"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+if env("LLMOPS_BEHIND_TLS_PROXY"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+SIGN_IN_MAX_FAILURES: int = env("LLMOPS_SIGN_IN_MAX_FAILURES")
+SIGN_IN_WAIT_SECONDS: int = env("LLMOPS_SIGN_IN_WAIT_SECONDS")
+TOKEN_MAX_DAYS: int = env("LLMOPS_TOKEN_MAX_DAYS")
+TOKEN_DEFAULT_DAYS: int = env("LLMOPS_TOKEN_DEFAULT_DAYS")
+
+# Language and time
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = env("LLMOPS_TIME_ZONE")
+
+# Files
+
+STORAGE_URL: str = env("STORAGE_URL") or f"file://{VAR_DIR / 'store'}"
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+_NODE = BASE_DIR / "node_modules"
+STATICFILES_DIRS: list[Any] = [
+    BASE_DIR / "static",
+    *(
+        (f"vendor/{name}", _NODE / folder)
+        for name, folder in {
+            "tabler": "@tabler/core/dist",
+            "tabler-icons": "@tabler/icons-webfont/dist",
+            "htmx": "htmx.org/dist",
+            "htmx-ext-sse": "htmx-ext-sse/dist",
+            "echarts": "echarts/dist",
+            "tom-select": "tom-select/dist",
+        }.items()
+        if (_NODE / folder).is_dir()
+    ),
+]
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(VAR_DIR / "media")}},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_TEMP_DIR = str(VAR_DIR / "tmp")
+(VAR_DIR / "tmp").mkdir(parents=True, exist_ok=True)
+DATA_UPLOAD_MAX_MEMORY_SIZE = env("LLMOPS_API_MAX_BODY_BYTES")
+DATA_UPLOAD_MAX_NUMBER_FILES = 1000
+UPLOAD_MAX_FILE_BYTES: int = env("LLMOPS_UPLOAD_MAX_FILE_BYTES")
+IDEMPOTENCY_HOURS: int = env("LLMOPS_IDEMPOTENCY_HOURS")
+
+# API
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.accounts.api.authentication.TokenAuthentication",
+        "apps.accounts.api.authentication.PortalSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["apps.core.api.renderers.EnvelopeRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["apps.core.api.parsers.StrictJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "apps.core.api.negotiation.LenientNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "apps.core.api.schema.PortalSchema",
+    "EXCEPTION_HANDLER": "apps.core.api.exceptions.handle",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "LLM Ops Portal",
+    "DESCRIPTION": "Govern the life of a language model: datasets, training, evaluation, approval, serving, cost, audit.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": r"/llm-ops/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {},
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+}
+
+# Content-Security-Policy: strict for pages; the admin (Alpine) and the API docs (Swagger UI) are the documented exceptions.
+
+CSP_STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'; manifest-src 'self'"
+)
+CSP_RELAXED = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'self'; worker-src 'self' blob:"
+)
+CSP_RELAXED_PREFIXES = ("/admin/", "/api/docs/", "/api/redoc/")
+
+UNFOLD = {
+    "SITE_TITLE": "LLM Ops Portal",
+    "SITE_HEADER": "LLM Ops Portal",
+    "SITE_SUBHEADER": "Operators",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": True,
+}
+
+LOGGING = configure_logging(level=env("LLMOPS_LOG_LEVEL"), fmt=env("LLMOPS_LOG_FORMAT"))
+LOGGING_CONFIG = "logging.config.dictConfig"
+SILENCED_SYSTEM_CHECKS: list[str] = []

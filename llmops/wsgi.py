@@ -1,0 +1,9 @@
+"""Portal, API and admin as a WSGI application."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops.settings.production")
+
+application = get_wsgi_application()
