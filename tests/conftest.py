@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.cast import api, cast, media, page, run_commits
 from tests.support.servers import s3_server
 
-__all__ = ["s3_server"]
+__all__ = ["api", "cast", "media", "page", "run_commits", "s3_server"]

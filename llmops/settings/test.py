@@ -1,17 +1,16 @@
 """The test suite: real PostgreSQL and Valkey started by the test plugin, fast password hashing, eager tasks."""
 
-import tempfile
-from pathlib import Path
+from tests.support.servers import ensure_servers
 
-from llmops.settings.base import *  # noqa: F403
+ensure_servers()
+
+from llmops.settings.base import *  # noqa: E402, F403
+from llmops.settings.base import VAR_DIR, DATABASES  # noqa: E402
 
 SECRET_KEY = "only-for-tests-" + "0" * 50
 ENCRYPTION_KEYS: list[str] = []
 ALLOWED_HOSTS = ["*"]
-VAR_DIR = Path(tempfile.mkdtemp(prefix="llmops-test-"))
-STORAGE_URL = f"file://{VAR_DIR / 'store'}"
-FILE_UPLOAD_TEMP_DIR = str(VAR_DIR / "tmp")
-(VAR_DIR / "tmp").mkdir()
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
