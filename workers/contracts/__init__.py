@@ -1,8 +1,8 @@
 """Specs and reports of the worker programs: standard-library dataclasses with a schema version.
 
-    spec = TrainJobSpec(...);  Path("spec.json").write_text(spec.to_json())
-    python -m workers.trainer --spec spec.json        →  exit code (`ExitCode`), OUTPUT_DIR/report.json
-    python -m workers.evaluator --spec spec.json      →  exit code (`ExitCode`), OUTPUT_DIR/report.json
+spec = TrainJobSpec(...);  Path("spec.json").write_text(spec.to_json())
+python -m workers.trainer --spec spec.json        →  exit code (`ExitCode`), OUTPUT_DIR/report.json
+python -m workers.evaluator --spec spec.json      →  exit code (`ExitCode`), OUTPUT_DIR/report.json
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from workers.contracts.evaluation import (
     SampleResult,
 )
 from workers.contracts.exits import RETRYABLE, TAGS, ExitCode
-from workers.contracts.requests import architecture_from_request, hyperparameters_from_request
+from workers.contracts.requests import (
+    architecture_from_request,
+    hyperparameters_from_request,
+)
 from workers.contracts.training import (
     CheckpointSettings,
     Hyperparameters,

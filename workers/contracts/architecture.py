@@ -38,7 +38,7 @@ class Architecture:
     heads: int
     kv_heads: int | None = None
     intermediate_size: int | None = None
-    """Default: 4 × hidden for gpt2, else 8/3 × hidden rounded up to a multiple of 8."""
+    """Default: four times hidden for gpt2, else 8/3 of hidden rounded up to a multiple of 8."""
     vocab_size: int | None = None
     """Default: the tokenizer's. With a tokenizer trained on the dataset: its size."""
     max_position_embeddings: int = 2048
@@ -60,7 +60,10 @@ class Architecture:
             if self.heads % self.kv_heads:
                 raise SpecError("kv_heads", f"{self.kv_heads} does not divide heads {self.heads}.")
             if self.type is Family.GPT2 and self.kv_heads != self.heads:
-                raise SpecError("kv_heads", "gpt2 has as many key-value heads as heads; leave it out.")
+                raise SpecError(
+                    "kv_heads",
+                    "gpt2 has as many key-value heads as heads; leave it out.",
+                )
         if self.intermediate_size is not None:
             check_range("intermediate_size", self.intermediate_size, 8, 1_048_576)
         if self.vocab_size is not None:

@@ -20,8 +20,8 @@ T = TypeVar("T")
 class SpecError(ValueError):
     """A document that breaks its contract.
 
-    `field` is the dotted path of the offending field (`hyperparameters.learning_rate`), `problem` says what is
-    wrong with it and what would be right.
+    `field` is the dotted path of the offending field (`hyperparameters.learning_rate`), `problem` says
+    what is wrong with it and what would be right.
     """
 
     def __init__(self, field: str, problem: str) -> None:
@@ -54,7 +54,7 @@ def from_plain(cls: type[T], data: Any, path: str = "") -> T:
     if not isinstance(data, dict):
         raise SpecError(path, f"must be an object, not {_name_of(data)}.")
     hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls)) if field.init}
+    fields = {field.name: field for field in dataclasses.fields(typing.cast("Any", cls)) if field.init}
     for key in data:
         if key not in fields:
             known = ", ".join(sorted(fields))
@@ -92,7 +92,12 @@ def _join(parent: str, child: str) -> str:
 def _name_of(value: Any) -> str:
     if value is None:
         return "null"
-    names: dict[type, str] = {bool: "a boolean", int: "a number", float: "a number", str: "text"}
+    names: dict[type, str] = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "text",
+    }
     names |= {list: "a list", dict: "an object"}
     return names.get(type(value), type(value).__name__)
 
@@ -117,7 +122,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _convert_enum(hint, value, path)
     if dataclasses.is_dataclass(hint):
-        return from_plain(typing.cast(type, hint), value, path)
+        return from_plain(typing.cast("type", hint), value, path)
     return _convert_scalar(hint, value, path)
 
 
@@ -143,7 +148,12 @@ def _convert_scalar(hint: Any, value: Any, path: str) -> Any:
         value = float(value)
     # bool is an int to Python, never to a person who wrote `"seed": true`
     if type(value) is not hint:
-        wanted = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+        wanted = {
+            str: "text",
+            int: "a whole number",
+            float: "a number",
+            bool: "true or false",
+        }
         raise SpecError(path, f"must be {wanted.get(hint, str(hint))}, not {_name_of(value)}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(path, "must be a finite number.")

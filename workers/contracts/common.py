@@ -72,7 +72,10 @@ class DatasetRef:
         for role, column in self.columns.items():
             if role not in roles:
                 known = ", ".join(sorted(roles))
-                raise SpecError(f"columns.{role}", f"is not a role of {self.type.value} data. Roles: {known}.")
+                raise SpecError(
+                    f"columns.{role}",
+                    f"is not a role of {self.type.value} data. Roles: {known}.",
+                )
             if not column:
                 raise SpecError(f"columns.{role}", "must name a column.")
 
@@ -125,11 +128,20 @@ class Progress:
 def check_version(version: int) -> None:
     """Refuse a document of a schema version that this code does not know."""
     if version != SCHEMA_VERSION:
-        raise SpecError("schema_version", f"is {version}; this program understands {SCHEMA_VERSION} only.")
+        raise SpecError(
+            "schema_version",
+            f"is {version}; this program understands {SCHEMA_VERSION} only.",
+        )
 
 
 def check_range(
-    name: str, value: float, low: float, high: float, *, open_low: bool = False, open_high: bool = False
+    name: str,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
 ) -> None:
     """Refuse a number outside `low`…`high`; `open_low` and `open_high` exclude the borders."""
     fits = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)

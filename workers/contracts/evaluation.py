@@ -26,7 +26,7 @@ SAMPLES_FILENAME = "samples.jsonl"
 
 
 class Metric(StrEnum):
-    """Metrics by the names of the API. Fractions are 0–1, BLEU is 0–100, perplexity is at least 1."""
+    """Metrics by the names of the API. Fractions are 0 to 1, BLEU is 0 to 100, perplexity is at least 1."""
 
     EXACT_MATCH = "exact_match"
     F1 = "f1"
@@ -39,7 +39,12 @@ class Metric(StrEnum):
     ENTITY_F1 = "entity_f1"
 
 
-DEFAULT_METRICS: tuple[Metric, ...] = (Metric.EXACT_MATCH, Metric.F1, Metric.BLEU, Metric.ROUGEL)
+DEFAULT_METRICS: tuple[Metric, ...] = (
+    Metric.EXACT_MATCH,
+    Metric.F1,
+    Metric.BLEU,
+    Metric.ROUGEL,
+)
 
 LOWER_IS_BETTER: frozenset[Metric] = frozenset({Metric.PERPLEXITY})
 
@@ -99,7 +104,10 @@ class EvaluateJobSpec:
             raise SpecError("metrics", "names a metric twice.")
         if self.dataset.type not in EVALUABLE:
             names = ", ".join(sorted(kind.value for kind in EVALUABLE))
-            raise SpecError("dataset.type", f"{self.dataset.type.value} holds no references; use {names}.")
+            raise SpecError(
+                "dataset.type",
+                f"{self.dataset.type.value} holds no references; use {names}.",
+            )
         if self.sample_size is not None:
             check_range("sample_size", self.sample_size, 1, 10_000_000)
         check_range("seed", self.seed, 0, 2**32 - 1)
@@ -111,7 +119,10 @@ class EvaluateJobSpec:
             raise SpecError("precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU.")
         if not self.model_dir:
             if self.reuse_outputs is None:
-                raise SpecError("model_dir", "is required unless reuse_outputs names earlier outputs.")
+                raise SpecError(
+                    "model_dir",
+                    "is required unless reuse_outputs names earlier outputs.",
+                )
             if Metric.PERPLEXITY in self.metrics:
                 raise SpecError("model_dir", "is required for perplexity.")
 

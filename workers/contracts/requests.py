@@ -23,7 +23,12 @@ _HYPERPARAMETER_ALIASES = {
     "max_length": "max_seq_len",
     "lr_scheduler_type": "scheduler",
 }
-_LORA_ALIASES = {"lora_alpha": "alpha", "lora_dropout": "dropout", "lora_r": "r", "rank": "r"}
+_LORA_ALIASES = {
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "lora_r": "r",
+    "rank": "r",
+}
 _ARCHITECTURE_ALIASES = {
     "model_type": "type",
     "num_hidden_layers": "layers",

@@ -26,8 +26,10 @@ from workers.contracts.common import (
 REPORT_FILENAME = "report.json"
 """The trainer's report, in `output_dir`; written also when the run fails."""
 MODEL_DIRNAME = "model"
-"""The finished model (a Hugging Face directory), below `output_dir`; appears atomically, complete or not at all."""
+"""The finished model (a Hugging Face directory), below `output_dir`; complete or not there at all."""
 CHECKPOINT_DIRNAME = "checkpoints"
+METRICS_CREDENTIAL_VARIABLE = "LLMOPS_METRICS_TOKEN"
+"""Environment variable that holds the job-scoped token, unless the spec names another one."""
 METRICS_FILENAME = "metrics.jsonl"
 
 
@@ -128,7 +130,7 @@ class MetricsSink:
     """Where metrics are posted. The bearer token is read from the environment variable `token_env`."""
 
     url: str
-    token_env: str = "LLMOPS_METRICS_TOKEN"
+    token_env: str = METRICS_CREDENTIAL_VARIABLE
     batch_size: int = 200
     flush_seconds: float = 2.0
     drain_seconds: float = 10.0
@@ -189,7 +191,10 @@ class TrainJobSpec:
             if not self.base_model_dir:
                 raise SpecError("base_model_dir", "is required for a finetune job.")
             if self.architecture is not None:
-                raise SpecError("architecture", "belongs to from_scratch and pretrain jobs, not to finetune.")
+                raise SpecError(
+                    "architecture",
+                    "belongs to from_scratch and pretrain jobs, not to finetune.",
+                )
             return
         if self.architecture is None:
             raise SpecError("architecture", f"is required for a {self.job_type.value} job.")
@@ -203,7 +208,9 @@ class TrainJobSpec:
         if method is TrainMethod.QLORA:
             raise SpecError(where, "qlora is not available in this trainer; use lora or full.")
         if self.job_type is not TrainJobType.FINETUNE and method is not TrainMethod.FULL:
-            problem = f"must be full for a {self.job_type.value} job: {method.value} adapts weights that exist."
+            problem = (
+                f"must be full for a {self.job_type.value} job: {method.value} adapts weights that exist."
+            )
             raise SpecError(where, problem)
         if self.precision is Precision.FP16 and not self.use_gpu:
             raise SpecError("precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU.")

@@ -1,0 +1,1 @@
+"""What trainer and evaluator share while they run."""
