@@ -109,7 +109,7 @@ class Child:
         threading.Thread(target=self._copy_output, args=(self.process,), daemon=True).start()
 
     def _copy_output(self, process: subprocess.Popen[str]) -> None:
-        """Log every line; show what is worth it. A full disk must not stop the reading: the child would block."""
+        """Log every line; show what is worth it. A full disk must not stop the reading."""
         log = None
         try:
             log = self.log_path.open("a", buffering=1)
