@@ -4,9 +4,12 @@
 //   line       {"series": [{"name", "points": [[x, y], …], "unit"?}], "xLabel"?, "yLabel"?, "active"?: bool}
 //   bar        {"categories": […], "series": [{"name", "values": […], "low"?: […], "high"?: […]}], "yLabel"?}
 //   histogram  {"bins": [{"from", "to", "count"}], "xLabel"?}
-//   graph      {"nodes": [{"id", "label", "kind", "status"?, "url"?, "depth"?}], "edges": [{"source", "target", "relation"?}]}
+//   graph      {"nodes": [{"id", "label", "kind", "status"?, "tone"?, "url"?, "current"?}],
+//               "edges": [{"source", "target", "relation"?}]}   (drawn left to right, every node a link)
 // The API's envelope is understood too ({"data": …}). With data-chart-poll it asks again every so many seconds until
 // the answer says "active": false. Small data can be on the page: data-chart-source="id of a json_script".
+import { drawLineage } from "./lineage.js";
+
 let library;
 
 function load() {
@@ -122,31 +125,7 @@ const BUILD = {
       series: [{ type: "bar", name: "count", data: data.bins.map((bin) => bin.count), barCategoryGap: "8%", itemStyle: { borderRadius: [2, 2, 0, 0] } }],
     };
   },
-  graph(data, colours, element) {
-    const kinds = [...new Set(data.nodes.map((node) => node.kind))];
-    const places = layers(data, element);
-    return {
-      ...base(colours),
-      legend: { ...base(colours).legend, data: kinds.map((kind) => words(kind)) },
-      tooltip: { ...base(colours).tooltip, formatter: (item) => (item.dataType === "edge" ? words(item.data.relation ?? "") : `${item.data.full}\n${words(item.data.kind)}${item.data.status ? ` · ${words(item.data.status)}` : ""}`) },
-      series: [{
-        type: "graph", layout: "none", roam: true, top: 46, bottom: 30, left: 70, right: 70, edgeSymbol: ["none", "arrow"], edgeSymbolSize: 8,
-        categories: kinds.map((kind) => ({ name: words(kind) })),
-        label: { show: true, position: "bottom", color: colours.text, fontSize: 11, width: 150, overflow: "truncate" },
-        lineStyle: { color: colours.strong, width: 1.5, curveness: 0.08, opacity: 1 },
-        emphasis: { focus: "adjacency" },
-        data: data.nodes.map((node) => ({
-          id: String(node.id), name: node.label, full: node.label, kind: node.kind, status: node.status, url: node.url,
-          category: kinds.indexOf(node.kind), symbol: "roundRect", symbolSize: node.current ? [44, 30] : [36, 24], ...places.get(String(node.id)),
-          itemStyle: node.current ? { borderColor: colours.text, borderWidth: 2 } : undefined,
-        })),
-        links: data.edges.map((edge) => ({ source: String(edge.source), target: String(edge.target), relation: edge.relation })),
-      }],
-    };
-  },
 };
-
-const words = (text) => String(text).replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
 
 // Confidence intervals, drawn over their bars.
 function whiskers(item, index, groups, colours) {
@@ -166,34 +145,6 @@ function whiskers(item, index, groups, colours) {
       return { type: "group", children: [line(x, low[1], x, high[1]), line(x - 5, low[1], x + 5, low[1]), line(x - 5, high[1], x + 5, high[1])] };
     },
   };
-}
-
-// Left to right by longest path from a source; cycles (which lineage has not) would end at the node count.
-function layers(data, element) {
-  const depth = new Map(data.nodes.map((node) => [String(node.id), node.depth ?? 0]));
-  if (!data.nodes.some((node) => node.depth !== undefined)) {
-    for (let round = 0; round < data.nodes.length; round += 1) {
-      let moved = false;
-      for (const edge of data.edges) {
-        const next = (depth.get(String(edge.source)) ?? 0) + 1;
-        if (next > (depth.get(String(edge.target)) ?? 0) && next < data.nodes.length) {
-          depth.set(String(edge.target), next);
-          moved = true;
-        }
-      }
-      if (!moved) break;
-    }
-  }
-  const columns = new Map();
-  for (const [id, level] of depth) columns.set(level, [...(columns.get(level) ?? []), id]);
-  const width = element.clientWidth || 600;
-  const height = element.clientHeight || 300;
-  const last = Math.max(1, ...columns.keys());
-  const places = new Map();
-  for (const [level, ids] of columns) {
-    ids.forEach((id, place) => places.set(id, { x: (level / last) * width, y: ((place + 1) / (ids.length + 1)) * height }));
-  }
-  return places;
 }
 
 function isEmpty(kind, data) {
@@ -246,14 +197,17 @@ class Chart {
   async draw(data) {
     this.data = data;
     if (isEmpty(this.kind, data)) return this.say(this.element.dataset.chartEmpty ?? "Nothing to draw yet.");
+    if (this.kind === "graph") {
+      this.element.classList.remove("is-empty");
+      return drawLineage(this.element, data);
+    }
     const echarts = await load();
     if (!this.chart) {
       this.element.classList.remove("is-empty");
       this.element.textContent = "";
       this.chart = echarts.init(this.element, null, { renderer: "canvas" });
-      this.chart.on("click", (item) => item.data?.url && window.location.assign(item.data.url));
     }
-    this.chart.setOption(BUILD[this.kind](data, ink(), this.element), { notMerge: true });
+    this.chart.setOption(BUILD[this.kind](data, ink()), { notMerge: true });
   }
 
   end() {

@@ -5,6 +5,10 @@ function load() {
   library ??= new Promise((resolve, reject) => {
     const base = document.body.dataset.tomSelect;
     if (!base) return reject(new Error("no picker library"));
+    const sheet = document.createElement("link");
+    sheet.rel = "stylesheet";
+    sheet.href = document.body.dataset.tomSelectCss;
+    document.head.append(sheet);
     const script = document.createElement("script");
     script.src = base;
     script.onload = () => resolve(window.TomSelect);
