@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "guardian",
     "django_filters",
     "django_htmx",
+    "template_partials",
     "django_celery_beat",
     "django_structlog",
     "drf_spectacular",
@@ -203,7 +204,6 @@ STATICFILES_DIRS: list[Any] = [
         (f"vendor/{name}", _NODE / folder)
         for name, folder in {
             "tabler": "@tabler/core/dist",
-            "tabler-icons": "@tabler/icons-webfont/dist",
             "htmx": "htmx.org/dist",
             "htmx-ext-sse": "htmx-ext-sse/dist",
             "echarts": "echarts/dist",

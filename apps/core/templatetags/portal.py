@@ -124,7 +124,7 @@ def field(field: BoundField, **attrs: Any) -> dict[str, Any]:
 @register.simple_tag
 def filter_widget(field: BoundField) -> SafeString:
     """A field of a filter bar; free text asks while one types."""
-    attrs = {"class": _widget_css(field)}
+    attrs: dict[str, str | bool] = {"class": _widget_css(field)}
     if isinstance(field.field.widget, TextInput) and not field.is_hidden:
         attrs["data-live"] = ""
         attrs["autocomplete"] = "off"
@@ -246,7 +246,8 @@ def number(value: float | Decimal | None) -> str:
     if value is None or value == "":
         return NOTHING
     if isinstance(value, float | Decimal) and value != int(value):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
+        fraction = float(value)
+        return f"{fraction:,.4g}" if abs(fraction) < 1000 else f"{fraction:,.1f}"
     return f"{int(value):,}"
 
 

@@ -78,7 +78,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "System",
         (
             Entry("Admin", "settings", "admin:index", staff_only=True),
-            Entry("API docs", "api", "api-docs"),
+            Entry("API docs", "api", "docs"),
         ),
     ),
 )
