@@ -108,6 +108,16 @@ declare(
     ("LLMOPS_UPLOAD_MAX_FILE_BYTES", "int", "107374182400", "Largest uploaded file."),
     ("LLMOPS_IDEMPOTENCY_HOURS", "int", "24", "Hours an Idempotency-Key is remembered."),
 )
+declare(
+    "governance",
+    (
+        "LLMOPS_POLICY_CHECK_SECONDS",
+        "float",
+        "1.0",
+        "Seconds after which a process notices at the latest that another one changed a policy.",
+    ),
+    ("LLMOPS_COST_CURRENCY", "str", "EUR", "Currency of the price book (three letters)."),
+)
 
 
 def read_files() -> None:

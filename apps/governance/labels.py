@@ -1,0 +1,47 @@
+"""How things of other apps are called. Governance stores only their ids; domain apps register who knows the names.
+
+    resource_labels.register("model", resolver)     # in AppConfig.ready()
+
+A resolver gets the actor and a set of ids (text) and returns what the actor may see of them. Kinds are the
+`resource_type` values of usage (`training`, `serving`, `evaluation`, `storage`), `model`, and those of the audit trail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceLabel:
+    """A name for people and, where there is one, the page."""
+
+    title: str
+    url: str = ""
+
+
+Resolver = Callable[[Any, set[str]], Mapping[str, ResourceLabel]]
+
+
+class ResourceLabels:
+    """Resolvers by kind."""
+
+    def __init__(self) -> None:
+        self._resolvers: dict[str, Resolver] = {}
+
+    def register(self, kind: str, resolver: Resolver) -> None:
+        """Say who knows the names of a kind; the last registration counts."""
+        self._resolvers[kind] = resolver
+
+    def resolve(self, actor: Any, kind: str, ids: Iterable[str]) -> dict[str, ResourceLabel]:
+        """A label for every id; what nobody knows, or the actor may not see, keeps the beginning of its id."""
+        wanted = {str(key) for key in ids if key}
+        resolver = self._resolvers.get(kind)
+        known = (
+            {str(key): label for key, label in resolver(actor, wanted).items()} if resolver and wanted else {}
+        )
+        return {key: known.get(key) or ResourceLabel(f"{kind.replace('_', ' ')} {key[:8]}") for key in wanted}
+
+
+resource_labels = ResourceLabels()
