@@ -117,6 +117,42 @@ declare(
         "Seconds after which a process notices at the latest that another one changed a policy.",
     ),
     ("LLMOPS_COST_CURRENCY", "str", "EUR", "Currency of the price book (three letters)."),
+    "integrations",
+    (
+        "LLMOPS_OUTBOUND_ALLOW",
+        "list",
+        "",
+        "Private or local addresses that may be called although a person typed them: hosts, host:port, address blocks.",
+    ),
+)
+declare(
+    "serving",
+    ("SERVING_USE_GPU", "bool", "false", "Whether an endpoint gets a GPU when its request does not say."),
+    ("SERVING_GPU_COUNT", "int", "1", "GPUs of an endpoint that uses them."),
+    ("SERVING_DEFAULT_FRAMEWORK", "str", "transformers", "Model server for endpoints that name none.", ("transformers", "vllm", "tgi")),
+    ("SERVING_RUNTIME_IMAGES", "list", "", "Images offered for endpoints on Kubernetes, as framework=image."),
+    ("SERVING_CPU_REQUEST", "str", "1", "CPU request of an endpoint with GPU (Kubernetes quantity)."),
+    ("SERVING_CPU_LIMIT", "str", "4", "CPU limit of an endpoint with GPU."),
+    ("SERVING_MEMORY_REQUEST", "str", "4Gi", "Memory request of an endpoint with GPU."),
+    ("SERVING_MEMORY_LIMIT", "str", "16Gi", "Memory limit of an endpoint with GPU."),
+    ("SERVING_CPU_ONLY_CPU_REQUEST", "str", "1", "CPU request of an endpoint without GPU."),
+    ("SERVING_CPU_ONLY_CPU_LIMIT", "str", "2", "CPU limit of an endpoint without GPU."),
+    ("SERVING_CPU_ONLY_MEMORY_REQUEST", "str", "1Gi", "Memory request of an endpoint without GPU."),
+    ("SERVING_CPU_ONLY_MEMORY_LIMIT", "str", "6Gi", "Memory limit of an endpoint without GPU."),
+    ("SERVING_START_SECONDS", "int", "600", "Longest start of a model server before it counts as failed."),
+    ("SERVING_WARM_UP_SECONDS", "int", "120", "Longest first answer of a model server before it counts as failed."),
+    ("SERVING_MAX_RESTARTS", "int", "3", "How often a model server that died is started again before its revision fails."),
+    ("SERVING_HEALTH_SECONDS", "int", "15", "Seconds between health checks of endpoints."),
+)
+declare(
+    "gateway",
+    ("LLMOPS_GATEWAY_CACHE_SECONDS", "float", "5", "Seconds for which the gateway remembers tokens, permissions and routes."),
+    ("LLMOPS_GATEWAY_MAX_BODY_BYTES", "int", "4194304", "Largest body of a call to a model."),
+    ("LLMOPS_GATEWAY_MAX_OUTPUT_TOKENS", "int", "4096", "Most tokens that a call may ask for."),
+    ("LLMOPS_GATEWAY_CONNECT_SECONDS", "float", "5", "Longest wait for a connection to a model server."),
+    ("LLMOPS_GATEWAY_SILENCE_SECONDS", "float", "300", "Longest silence of a model server within one call."),
+    ("LLMOPS_GATEWAY_FLUSH_SECONDS", "float", "1", "Seconds between two bookings of usage."),
+    ("LLMOPS_GATEWAY_DATABASE_THREADS", "int", "4", "Threads (and database connections) for the gateway's lookups."),
 )
 
 

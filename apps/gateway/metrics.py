@@ -10,7 +10,10 @@ REQUESTS = Counter(
     "llmops_gateway_requests_total", "Calls answered, by surface and status code.", ("surface", "status")
 )
 SECONDS = Histogram(
-    "llmops_gateway_request_seconds", "From the request to the end of the answer.", ("surface",), buckets=_SECONDS
+    "llmops_gateway_request_seconds",
+    "From the request to the end of the answer.",
+    ("surface",),
+    buckets=_SECONDS,
 )
 FIRST_CHUNK_SECONDS = Histogram(
     "llmops_gateway_first_chunk_seconds", "From the request to the first piece of a stream.", buckets=_SECONDS
@@ -18,4 +21,6 @@ FIRST_CHUNK_SECONDS = Histogram(
 TOKENS = Counter("llmops_gateway_tokens_total", "Tokens passed through.", ("direction",))
 ABANDONED = Counter("llmops_gateway_abandoned_total", "Calls whose caller went away before the end.")
 IN_FLIGHT = Gauge("llmops_gateway_requests_in_flight", "Calls being answered now.")
-UNBOOKED = Gauge("llmops_gateway_usage_unbooked", "Calls whose usage is journalled but not in the ledger yet.")
+UNBOOKED = Gauge(
+    "llmops_gateway_usage_unbooked", "Calls whose usage is journalled but not in the ledger yet."
+)

@@ -59,7 +59,9 @@ class StreamMeter:
     def __init__(self, *, upstream_model: str, route: str, want_usage: bool) -> None:
         old, new = orjson.dumps(upstream_model), orjson.dumps(route)
         self._renames = (
-            () if old == new else ((b'"model":' + old, b'"model":' + new), (b'"model": ' + old, b'"model":' + new))
+            ()
+            if old == new
+            else ((b'"model":' + old, b'"model":' + new), (b'"model": ' + old, b'"model":' + new))
         )
         self._carry = b""
         self._want_usage = want_usage
@@ -140,9 +142,7 @@ class StreamMeter:
         if not any(mark in event for mark in _MARKS):
             self.events += 1
             return event
-        text = b"".join(
-            line[5:].lstrip() for line in event.split(b"\n") if line.startswith(b"data:")
-        ).strip()
+        text = b"".join(line[5:].lstrip() for line in event.split(b"\n") if line.startswith(b"data:")).strip()
         if not text:
             return event
         if text == b"[DONE]":

@@ -172,7 +172,11 @@ async def refusal(response: aiohttp.ClientResponse, *, typed: bool, hide: str) -
             f"The model server is busy: {said}" if said else "The model server is busy; try again shortly.",
             retry_after=int(retry) if retry.isdigit() else 1,
         )
-    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+    if status in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ):
         return ValidationFailed(f"The model server refused the request: {said or 'no reason given'}")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return Unavailable(f"The model server is not ready: {said or 'no reason given'}")
@@ -193,5 +197,7 @@ async def _message(response: aiohttp.ClientResponse) -> str:
     if isinstance(error, dict):
         error = error.get("message", "")
     if isinstance(error, list):
-        error = "; ".join(str(item.get("msg", item)) if isinstance(item, dict) else str(item) for item in error)
+        error = "; ".join(
+            str(item.get("msg", item)) if isinstance(item, dict) else str(item) for item in error
+        )
     return " ".join(str(error).split())[:300]
