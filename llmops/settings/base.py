@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -141,7 +142,16 @@ CACHES: dict[str, Any] = {
 
 # Celery
 
-CELERY_BROKER_URL = REDIS_URL or "memory://"
+def _broker_url(url: str) -> str:
+    """Celery spells a unix socket in its own way: redis+socket:///path?virtual_host=0."""
+    if not url.startswith("unix://"):
+        return url or "memory://"
+    parts = urlsplit(url)
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{parts.path}?virtual_host={database}"
+
+
+CELERY_BROKER_URL = _broker_url(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
