@@ -117,6 +117,8 @@ declare(
         "Seconds after which a process notices at the latest that another one changed a policy.",
     ),
     ("LLMOPS_COST_CURRENCY", "str", "EUR", "Currency of the price book (three letters)."),
+)
+declare(
     "integrations",
     (
         "LLMOPS_OUTBOUND_ALLOW",
