@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from apps.core.errors import DomainError, NotAuthenticated, NotFound, PermissionRefused, RateLimited
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from apps.core.errors import DomainError, NotAuthenticated, NotFound, PermissionRefused, RateLimited
 from apps.core.web.http import came_from, go_to, is_htmx, toast
 
 _TEMPLATES: dict[int, str] = {400: "400.html", 403: "403.html", 404: "404.html", 503: "503.html"}

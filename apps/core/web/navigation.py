@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apps.core.permissions import can
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+
+from apps.core.permissions import can
 
 
 @dataclass(frozen=True, slots=True)

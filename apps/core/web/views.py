@@ -1,7 +1,8 @@
 """The four shapes of a page.
 
-`VisibleListView`, `VisibleDetailView` read: they begin at a selector, so that what the actor may not see is not
-there. `ServiceFormView`, `ServiceActionView` write: they hand the input to one service and translate its answer.
+`VisibleListView`, `VisibleDetailView` read: they begin at a selector, so that what the actor may not see is
+not there. `ServiceFormView`, `ServiceActionView` write: they hand the input to one service and translate its
+answer.
 
 One view serves the page and its parts. A template names its parts with `{% partialdef table inline %}` (from
 `{% load partials %}`, the package that became part of Django 6); when HTMX asks for the element `#table` and
@@ -14,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from apps.core.errors import DomainError
-from apps.core.filters import ApiFilterSet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
@@ -24,6 +23,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.generic import FormView, TemplateView, View
 
+from apps.core.errors import DomainError
+from apps.core.filters import ApiFilterSet
 from apps.core.web.errors import sentence, shown_in_form
 from apps.core.web.http import came_from, go_to, is_htmx, toast, wants_fragment
 
@@ -142,7 +143,7 @@ class VisibleDetailView(FragmentMixin, TemplateView):
         return context
 
 
-class ServiceFormView(FragmentMixin, FormView[Any]):
+class ServiceFormView(FragmentMixin, FormView):
     """A form whose input goes to one service.
 
     Override `perform(form)`: call the service, return its result. A `DomainError` that a person can mend is
@@ -183,6 +184,10 @@ class ServiceFormView(FragmentMixin, FormView[Any]):
                 raise
             self.add_errors(form, error)
             return self.form_invalid(form)
+        return self.succeeded(form)
+
+    def succeeded(self, form: Any) -> HttpResponse:
+        """What follows success: by default a redirect with a toast."""
         return go_to(self.request, self.get_success_url(), self.get_success_message())
 
     def form_invalid(self, form: Any) -> HttpResponse:
