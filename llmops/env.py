@@ -74,16 +74,37 @@ def declare(group: str, *variables: tuple[str, str, str, str] | tuple[str, str, 
 
 declare(
     "core",
-    ("SECRET_KEY", "str", "", "Signs sessions and tokens' digests. Unset: generated once into var/secret_key (not in production)."),
-    ("LLMOPS_ENCRYPTION_KEYS", "list", "", "Fernet keys for stored secrets, newest first. Unset: derived from SECRET_KEY."),
+    (
+        "SECRET_KEY",
+        "str",
+        "",
+        "Signs sessions and tokens' digests. Unset: generated once into var/secret_key (not in production).",
+    ),
+    (
+        "LLMOPS_ENCRYPTION_KEYS",
+        "list",
+        "",
+        "Fernet keys for stored secrets, newest first. Unset: derived from SECRET_KEY.",
+    ),
     ("DEBUG", "bool", "false", "Django's debug pages. Never in production."),
     ("ALLOWED_HOSTS", "list", "localhost,127.0.0.1,[::1]", "Host names the portal answers to."),
     ("CSRF_TRUSTED_ORIGINS", "list", "", "Origins (scheme://host) that may send forms when behind a proxy."),
     ("LLMOPS_VAR_DIR", "path", "var", "Folder of everything made at run time."),
-    ("LLMOPS_PUBLIC_URL", "str", "http://127.0.0.1:8000", "Address under which people and jobs reach the portal."),
+    (
+        "LLMOPS_PUBLIC_URL",
+        "str",
+        "http://127.0.0.1:8000",
+        "Address under which people and jobs reach the portal.",
+    ),
     ("LLMOPS_ENVIRONMENT", "str", "dev", "Environment this portal runs in.", ("dev", "stg", "prod")),
     ("LLMOPS_TIME_ZONE", "str", "UTC", "Time zone of cost days and of the pages."),
-    ("LLMOPS_LOG_LEVEL", "str", "INFO", "Lowest level that is logged.", ("DEBUG", "INFO", "WARNING", "ERROR")),
+    (
+        "LLMOPS_LOG_LEVEL",
+        "str",
+        "INFO",
+        "Lowest level that is logged.",
+        ("DEBUG", "INFO", "WARNING", "ERROR"),
+    ),
     ("LLMOPS_LOG_FORMAT", "str", "json", "Shape of the log lines.", ("json", "console")),
     ("LLMOPS_BEHIND_TLS_PROXY", "bool", "false", "Trust X-Forwarded-Proto of the proxy in front."),
 )
@@ -91,14 +112,24 @@ declare(
     "services",
     ("DATABASE_URL", "str", "", f"PostgreSQL address; {_SOCKET_HINT}."),
     ("REDIS_URL", "str", "", f"Valkey/Redis address for broker and cache; {_SOCKET_HINT}."),
-    ("STORAGE_URL", "str", "", "Object store: file:///path or s3://key:secret@host:port/bucket?tls=true&region=… . Unset: var/store."),
+    (
+        "STORAGE_URL",
+        "str",
+        "",
+        "Object store: file:///path or s3://key:secret@host:port/bucket?tls=true&region=… . Unset: var/store.",
+    ),
     ("LLMOPS_DATABASE_CONN_MAX_AGE", "int", "60", "Seconds a database connection is kept."),
 )
 declare(
     "accounts",
     ("LLMOPS_SESSION_HOURS", "int", "12", "Hours a browser session lasts."),
     ("LLMOPS_SIGN_IN_MAX_FAILURES", "int", "5", "Failed sign-ins per account and address before a wait."),
-    ("LLMOPS_SIGN_IN_WAIT_SECONDS", "int", "60", "Length of that wait; it doubles with every further failure, up to an hour."),
+    (
+        "LLMOPS_SIGN_IN_WAIT_SECONDS",
+        "int",
+        "60",
+        "Length of that wait; it doubles with every further failure, up to an hour.",
+    ),
     ("LLMOPS_TOKEN_MAX_DAYS", "int", "365", "Longest life of an API token."),
     ("LLMOPS_TOKEN_DEFAULT_DAYS", "int", "90", "Life of an API token when the caller names none."),
 )
@@ -162,7 +193,10 @@ def read_files() -> None:
     """Load ``.env`` and ``var/services.env`` below the process environment (first value wins)."""
     if os.environ.get("LLMOPS_READ_ENV_FILES", "true") != "true":
         return
-    for path in (BASE_DIR / ".env", Path(os.environ.get("LLMOPS_VAR_DIR") or BASE_DIR / "var") / "services.env"):
+    for path in (
+        BASE_DIR / ".env",
+        Path(os.environ.get("LLMOPS_VAR_DIR") or BASE_DIR / "var") / "services.env",
+    ):
         if path.is_file():
             environ.Env.read_env(str(path))
 

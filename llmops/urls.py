@@ -25,7 +25,18 @@ PAGES = {
     "governance": "governance/",
     "portal": "",
 }
-API_APPS = ("core", "accounts", "governance", "datasets", "catalog", "compute", "training", "serving", "gateway", "evaluation")
+API_APPS = (
+    "core",
+    "accounts",
+    "governance",
+    "datasets",
+    "catalog",
+    "compute",
+    "training",
+    "serving",
+    "gateway",
+    "evaluation",
+)
 
 
 def _present(module: str) -> bool:

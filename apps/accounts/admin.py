@@ -18,7 +18,7 @@ from apps.core.errors import DomainError
 admin.site.unregister(Group)
 
 
-class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+class MembershipInline(admin.TabularInline):
     """A person's roles; changed under Memberships."""
 
     model = Membership
@@ -46,10 +46,23 @@ class UserAdmin(PortalAdmin):
     visible_by_team = False
     list_display = ("username", "display_name", "email", "is_active", "is_staff", "last_login")
     search_fields = ("username", "first_name", "last_name", "email")
-    fields = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "last_login", "date_joined")
+    fields = (
+        "username",
+        "first_name",
+        "last_name",
+        "email",
+        "is_active",
+        "is_staff",
+        "last_login",
+        "date_joined",
+    )
     inlines = (MembershipInline,)
     actions = (
-        service_action("Deactivate", lambda actor, user: services.user_deactivate(actor=actor, user=user), name="deactivate"),
+        service_action(
+            "Deactivate",
+            lambda actor, user: services.user_deactivate(actor=actor, user=user),
+            name="deactivate",
+        ),
     )
 
 
@@ -66,10 +79,10 @@ class TeamAdmin(PortalAdmin):
         """Those who manage teams."""
         return self.has_view_permission(request)
 
-    def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
+    def save_model(self, request: Any, obj: Team, form: Any, change: bool) -> None:
         """Through the service."""
         try:
-            made = services.team_create(actor=request.user, name=obj.name, slug=obj.slug, description=obj.description)  # type: ignore[arg-type]
+            made = services.team_create(actor=request.user, name=obj.name, slug=obj.slug, description=obj.description)
             obj.pk, obj._state.adding = made.pk, False
         except DomainError as error:
             audit.record_denial(error)
@@ -88,7 +101,9 @@ class MembershipAdmin(PortalAdmin):
     fields = ("user", "team", "role")
     actions = (
         service_action(
-            "Revoke", lambda actor, row: services.membership_revoke(actor=actor, membership=row), name="revoke"
+            "Revoke",
+            lambda actor, row: services.membership_revoke(actor=actor, membership=row),
+            name="revoke",
         ),
     )
 
@@ -96,10 +111,10 @@ class MembershipAdmin(PortalAdmin):
         """Those who manage people."""
         return self.has_view_permission(request)
 
-    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+    def save_model(self, request: Any, obj: Membership, form: Any, change: bool) -> None:
         """Through the service."""
         try:
-            made = services.membership_grant(actor=request.user, user=obj.user, role=obj.role, team=obj.team)  # type: ignore[arg-type]
+            made = services.membership_grant(actor=request.user, user=obj.user, role=obj.role, team=obj.team)
             obj.pk, obj._state.adding = made.pk, False
         except DomainError as error:
             audit.record_denial(error)
@@ -114,9 +129,24 @@ class ApiTokenAdmin(PortalAdmin):
     visible_by_team = False
     list_display = ("name", "user", "prefix", "scopes", "expires_at", "last_used_at", "revoked_at")
     list_select_related = ("user",)
-    fields = ("name", "user", "prefix", "scopes", "team", "bound_type", "bound_id", "expires_at", "last_used_at", "revoked_at")
+    fields = (
+        "name",
+        "user",
+        "prefix",
+        "scopes",
+        "team",
+        "bound_type",
+        "bound_id",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
     actions = (
-        service_action("Revoke", lambda actor, token: services.token_revoke(actor=actor, token_id=token.pk), name="revoke"),
+        service_action(
+            "Revoke",
+            lambda actor, token: services.token_revoke(actor=actor, token_id=token.pk),
+            name="revoke",
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[ApiToken]:

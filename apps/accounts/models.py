@@ -74,14 +74,21 @@ class Membership(BaseModel):
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     team = models.ForeignKey(
-        Team, on_delete=models.CASCADE, related_name="memberships", null=True, blank=True, help_text="Empty: whole organisation."
+        Team,
+        on_delete=models.CASCADE,
+        related_name="memberships",
+        null=True,
+        blank=True,
+        help_text="Empty: whole organisation.",
     )
     role = models.CharField(max_length=20, choices=ROLE_CHOICES)
 
     class Meta(BaseModel.Meta):
         constraints = [
             models.UniqueConstraint(fields=["user", "team", "role"], name="membership_once"),
-            models.UniqueConstraint(fields=["user", "role"], condition=Q(team=None), name="membership_once_organisation"),
+            models.UniqueConstraint(
+                fields=["user", "role"], condition=Q(team=None), name="membership_once_organisation"
+            ),
             models.CheckConstraint(condition=Q(role__in=[role.value for role in Role]), name="membership_role_known"),
         ]
 

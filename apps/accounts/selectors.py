@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from typing import Any
 
@@ -48,10 +49,8 @@ def team_resolve(*, actor: User, value: Any, action: str, field: str = "owner_te
             return choices[0]
         raise ValidationFailed.field(field, "required", "Name the owning team (its slug, name or id).")
     wanted = Q(slug__iexact=text) | Q(name__iexact=text)
-    try:
+    with contextlib.suppress(ValueError):
         wanted |= Q(pk=uuid.UUID(text))
-    except ValueError:
-        pass
     found = teams.filter(wanted).first()
     if found is None:
         known = ", ".join(teams.values_list("slug", flat=True)[:20]) or "none"

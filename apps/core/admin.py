@@ -91,7 +91,15 @@ class AuditEventAdmin(PortalAdmin):
 
     view_action = "audit.view"
     visible_by_team = False
-    list_display = ("sequence", "occurred_at", "actor_name", "action", "resource_type", "resource_id", "result")
+    list_display = (
+        "sequence",
+        "occurred_at",
+        "actor_name",
+        "action",
+        "resource_type",
+        "resource_id",
+        "result",
+    )
     list_filter = ("result", "resource_type")
     search_fields = ("actor_name", "action", "resource_id")
     list_select_related = ("actor", "team")

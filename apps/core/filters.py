@@ -40,7 +40,11 @@ class ApiFilterSet(django_filters.FilterSet):
         """
         known = set(self.filters) | PAGING | extra
         errors = [
-            FieldError(camel(name), "unknown_parameter", f"There is no filter {camel(name)}. Known: {self.known_names(extra)}.")
+            FieldError(
+                camel(name),
+                "unknown_parameter",
+                f"There is no filter {camel(name)}. Known: {self.known_names(extra)}.",
+            )
             for name in self.data
             if name not in known
         ]
@@ -65,7 +69,9 @@ class ApiFilterSet(django_filters.FilterSet):
             if column is None:
                 if strict:
                     known = ", ".join(self.ORDERING)
-                    raise ValidationFailed.field("orderBy", "invalid", f"Cannot order by {name[:60]!r}. Known: {known}.")
+                    raise ValidationFailed.field(
+                        "orderBy", "invalid", f"Cannot order by {name[:60]!r}. Known: {known}."
+                    )
                 continue
             columns.append(f"-{column}" if part.startswith("-") else column)
         return queryset.order_by(*columns, "pk") if columns else queryset

@@ -16,7 +16,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class ContentSecurityPolicyMiddleware:
-    """Strict policy everywhere; the admin and the API docs need inline code of their libraries and get the relaxed one."""
+    """Strict policy everywhere; the admin and the API docs run inline code of their libraries: the relaxed one."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -1,7 +1,7 @@
 """Who may do what: the one table of roles and actions, and the three questions asked of it.
 
 ``can`` answers for one action, ``visible_to`` limits a queryset to what exists for the actor, ``teams_where`` feeds
-pickers. Policies (``apps.governance``) may take away from these answers, never add. ``actor=None`` is the system itself.
+pickers. Policies (``apps.governance``) may take away from these answers, never add. ``actor=None`` is the system.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from storages.backends.s3 import S3Storage
 
 from apps.core.errors import NotFound, TooLarge, Unavailable, ValidationFailed
 
@@ -46,7 +49,9 @@ def safe_filename(name: str) -> str:
 
     def refuse(code: str, why: str) -> ValidationFailed:
         shown = "".join(letter if letter.isprintable() else "?" for letter in name)[:80]
-        return ValidationFailed.field("files", code, f"The file name {shown!r} {why}. Rename the file and send it again.")
+        return ValidationFailed.field(
+            "files", code, f"The file name {shown!r} {why}. Rename the file and send it again."
+        )
 
     text = unicodedata.normalize("NFC", name)
     if not text or text in {".", ".."} or text.strip() != text:
@@ -139,7 +144,7 @@ class ObjectStore(Protocol):
     def local_path(self, key: str) -> Any:
         """Context manager that yields a local path (a temporary copy where the store is remote)."""
 
-    def download_prefix(self, prefix: str, destination: Path) -> list[Path]:
+    def download_prefix(self, prefix: str, destination: Path) -> Sequence[Path]:
         """Copy all below ``prefix`` into ``destination``, keeping relative names; hard links where possible."""
 
     def check(self) -> None:
@@ -227,7 +232,7 @@ class FileStore:
     def local_path(self, key: str) -> Iterator[Path]:
         yield self._existing(key)
 
-    def download_prefix(self, prefix: str, destination: Path) -> list[Path]:
+    def download_prefix(self, prefix: str, destination: Path) -> Sequence[Path]:
         base = prefix.rstrip("/") + "/"
         written = []
         for key in self.list(prefix):
@@ -255,8 +260,6 @@ class S3Store:
     """Objects in one bucket, through django-storages' S3 client; multipart with bounded memory."""
 
     def __init__(self, *, endpoint: str | None, access_key: str, secret_key: str, bucket: str, region: str) -> None:
-        from storages.backends.s3 import S3Storage
-
         self.bucket_name = bucket
         self.storage = S3Storage(
             endpoint_url=endpoint,
@@ -275,17 +278,13 @@ class S3Store:
         return self.storage.bucket
 
     def put(self, key: str, chunks: Iterable[bytes], *, max_bytes: int | None = None) -> StoredObject:
-        from boto3.s3.transfer import TransferConfig
-
         reader = _HashingReader(chunks, max_bytes)
         config = TransferConfig(multipart_chunksize=8 * CHUNK, multipart_threshold=8 * CHUNK, use_threads=False)
         # boto3 completes a multipart upload only after the last part and aborts it on any exception.
-        self._bucket.upload_fileobj(cast(BinaryIO, io.BufferedReader(reader, CHUNK)), check_key(key), Config=config)
+        self._bucket.upload_fileobj(cast("BinaryIO", io.BufferedReader(reader, CHUNK)), check_key(key), Config=config)
         return StoredObject(key, reader.size, reader.digest.hexdigest())
 
     def _head(self, key: str) -> Any:
-        from botocore.exceptions import ClientError
-
         found = self._bucket.Object(check_key(key))
         try:
             found.load()
@@ -297,7 +296,7 @@ class S3Store:
 
     def open(self, key: str) -> BinaryIO:
         self._head(key)
-        return cast(BinaryIO, self.storage.open(key, "rb"))
+        return cast("BinaryIO", self.storage.open(key, "rb"))
 
     def open_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
         if end <= start:
@@ -337,7 +336,7 @@ class S3Store:
             self._head(key).download_file(str(path))
             yield path
 
-    def download_prefix(self, prefix: str, destination: Path) -> list[Path]:
+    def download_prefix(self, prefix: str, destination: Path) -> Sequence[Path]:
         base = prefix.rstrip("/") + "/"
         written = []
         for key in self.list(prefix):
@@ -348,8 +347,6 @@ class S3Store:
         return written
 
     def check(self) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
             self._bucket.meta.client.head_bucket(Bucket=self.bucket_name)
         except (BotoCoreError, ClientError) as error:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from celery import current_app, shared_task
+from django.conf import settings
 from django.db import transaction
 
 from apps.core import audit, clock
@@ -49,9 +51,5 @@ def recording_denials(function: Callable[..., Any]) -> Callable[..., Any]:
 @shared_task(name="apps.core.tasks.idempotency_keys_purge")
 def idempotency_keys_purge() -> int:
     """Forget idempotency keys past their time. Returns how many."""
-    from datetime import timedelta
-
-    from django.conf import settings
-
     limit = clock.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS)
     return IdempotencyKey.objects.filter(created_at__lt=limit).delete()[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
 
 from apps.core.errors import Conflict, FieldError, NotFound
@@ -26,7 +26,7 @@ def get_locked(queryset: models.QuerySet[M], pk: Any, what: str = "") -> M:
     try:
         queryset.model._default_manager.select_for_update(of=("self",)).get(pk=pk)
         return queryset.get(pk=pk)
-    except (queryset.model.DoesNotExist, ValidationError, ValueError, TypeError) as error:
+    except (ObjectDoesNotExist, ValidationError, ValueError, TypeError) as error:
         raise NotFound(f"There is no {name} {pk}.") from error
 
 
@@ -34,11 +34,13 @@ def get_or_not_found(queryset: models.QuerySet[M], pk: Any, what: str = "") -> M
     """The row with this key in ``queryset``; :class:`NotFound` for absent, invisible and malformed alike."""
     try:
         return queryset.get(pk=pk)
-    except (queryset.model.DoesNotExist, ValidationError, ValueError, TypeError) as error:
+    except (ObjectDoesNotExist, ValidationError, ValueError, TypeError) as error:
         raise NotFound(f"There is no {what or queryset.model._meta.verbose_name} {pk}.") from error
 
 
-def transition(instance: models.Model, to: str, table: TransitionTable, *, field: str = "status", **updates: Any) -> None:
+def transition(
+    instance: models.Model, to: str, table: TransitionTable, *, field: str = "status", **updates: Any
+) -> None:
     """Move a locked ``instance`` to state ``to`` and save it together with ``updates``.
 
     Raises:
@@ -48,7 +50,9 @@ def transition(instance: models.Model, to: str, table: TransitionTable, *, field
     allowed = table.get(current, frozenset())
     if str(to) not in allowed:
         ways = ", ".join(sorted(allowed)) or "nowhere: it is final"
-        message = f"This {instance._meta.verbose_name} is {current}; it cannot become {to}. From here it can go to: {ways}."
+        message = (
+            f"This {instance._meta.verbose_name} is {current}; it cannot become {to}. From here it can go to: {ways}."
+        )
         raise Conflict(message, errors=[FieldError(field, "invalid_transition", message)], code="invalid_transition")
     setattr(instance, field, str(to))
     for name, value in updates.items():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import RequestFactory
 
 from apps.accounts import services
@@ -102,8 +103,6 @@ def test_last_use_is_recorded(api: Api, cast: Cast) -> None:
 
 
 def _request(address: str = "10.0.0.1") -> Any:
-    from django.contrib.sessions.backends.db import SessionStore
-
     request: Any = RequestFactory().post("/account/sign-in/", REMOTE_ADDR=address)
     request.session = SessionStore()
     return request

@@ -39,14 +39,20 @@ def test_caller_cannot_use_wrong_verb(api: Api, cast: Cast) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"{", b"\xff\xfe", b'{"name": NaN}', b'{"a": 1, "a": 2}', b'{"name": "a\\u0000b"}', b"[" * 200_000, b'{"name": "\\ud800"}'],
+    [
+        b"{",
+        b"\xff\xfe",
+        b'{"name": NaN}',
+        b'{"a": 1, "a": 2}',
+        b'{"name": "a\\u0000b"}',
+        b"[" * 200_000,
+        b'{"name": "\\ud800"}',
+    ],
 )
 def test_caller_cannot_send_bad_json(api: Api, cast: Cast, raw: bytes) -> None:
     """P-1: a body that is not JSON is a 400 that says so."""
     client = api(cast.ada)
-    response = client.client.post(
-        "/llm-ops/v1/tokens", raw, content_type="application/json", headers=client.headers
-    )
+    response = client.client.post("/llm-ops/v1/tokens", raw, content_type="application/json", headers=client.headers)
     body = json.loads(response.content)
     assert response.status_code == 400, response.content
     assert body["status"] == "fail"
@@ -83,13 +89,21 @@ def test_crash_shows_no_trace(api: Api, cast: Cast) -> None:
 
 def test_missing_and_bad_tokens_are_401(api: Api, cast: Cast) -> None:
     """P-2: 401 with a WWW-Authenticate header."""
-    for headers in ({}, {"Authorization": "Bearer llmops_wrong"}, {"Authorization": "Bearer a b"}, {"Authorization": "Basic eDp5"}):
+    for headers in (
+        {},
+        {"Authorization": "Bearer llmops_wrong"},
+        {"Authorization": "Bearer a b"},
+        {"Authorization": "Basic eDp5"},
+    ):
         response = api(None).get("/me", **headers)
         check(response, 401)
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize(("query", "status"), [("limit=0", 400), ("limit=x", 400), ("offset=-1", 400), ("limit=99999", 200), ("colour=red", 400)])
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("limit=0", 400), ("limit=x", 400), ("offset=-1", 400), ("limit=99999", 200), ("colour=red", 400)],
+)
 def test_caller_gets_strict_query_parameters(api: Api, cast: Cast, query: str, status: int) -> None:
     """P-1: nonsense in paging and unknown parameters are 400; a large limit is clamped."""
     check(api(cast.ada).get(f"/tokens?{query}"), status)

@@ -50,7 +50,14 @@ def test_cast_sees_exact_sets(cast: Cast) -> None:
     """P-3: exact visible sets; a stranger sees nothing of another team."""
     ours = Operation.objects.create(team=cast.support, kind="ours")
     theirs = Operation.objects.create(team=cast.research, kind="theirs")
-    expected = {"ada": {ours}, "ben": {ours}, "chen": {ours, theirs}, "dana": {ours, theirs}, "eve": {theirs}, "finn": {ours, theirs}}
+    expected = {
+        "ada": {ours},
+        "ben": {ours},
+        "chen": {ours, theirs},
+        "dana": {ours, theirs},
+        "eve": {theirs},
+        "finn": {ours, theirs},
+    }
     seen = {name: set(visible_to(person, Operation.objects.all())) for name, person in cast.everyone().items()}
     assert seen == expected
 

@@ -81,7 +81,24 @@ def test_caller_cannot_leave_the_store(key: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../a", "a/b", "a\\b", "C:x", "a\x00", "a\nb", "a\u202eb", " a", "a ", "con", "NUL.txt", "x" * 256, "é" * 128],
+    [
+        "",
+        ".",
+        "..",
+        "../a",
+        "a/b",
+        "a\\b",
+        "C:x",
+        "a\x00",
+        "a\nb",
+        "a\u202eb",
+        " a",
+        "a ",
+        "con",
+        "NUL.txt",
+        "x" * 256,
+        "é" * 128,
+    ],
 )
 def test_uploader_cannot_use_dangerous_names(name: str) -> None:
     """FR-001a, FR-003a: names are one safe component, or refused by name."""
@@ -89,7 +106,16 @@ def test_uploader_cannot_use_dangerous_names(name: str) -> None:
         safe_filename(name)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model-00001-of-00002.safetensors", "Fragen & Antworten.csv", "données.jsonl", ".gitattributes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "Fragen & Antworten.csv",
+        "données.jsonl",
+        ".gitattributes",
+    ],
+)
 def test_uploader_can_use_ordinary_names(name: str) -> None:
     """FR-001a: ordinary names pass unchanged."""
     assert safe_filename(name) == name

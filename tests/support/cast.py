@@ -54,7 +54,9 @@ def make_cast() -> Cast:
         user.set_password(PASSWORD)
         user.save()
         rows = [Membership(user=user, role=role) for role in member.organisation]
-        rows += [Membership(user=user, role=role, team=teams[slug]) for slug, roles in member.teams.items() for role in roles]
+        rows += [
+            Membership(user=user, role=role, team=teams[slug]) for slug, roles in member.teams.items() for role in roles
+        ]
         Membership.objects.bulk_create(rows)
         people[member.username] = user
     return Cast(**people, support=teams["support"], research=teams["research"])
@@ -176,8 +178,8 @@ def commit_now() -> None:
     """Run pending on-commit callbacks inside a test's transaction."""
     while connection.run_on_commit:
         pending, connection.run_on_commit = connection.run_on_commit, []
-        for _, callback, _ in pending:
-            callback()
+        for entry in pending:
+            entry[1]()
 
 
 __all__ = ["ApiClient", "Cast", "api", "cast", "commit_now", "make_cast", "media", "page", "run_commits"]

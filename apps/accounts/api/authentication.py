@@ -45,7 +45,7 @@ class PortalSessionAuthentication(SessionAuthentication):
         return 'Bearer realm="llm-ops"'
 
 
-class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class TokenScheme(OpenApiAuthenticationExtension):
     """Describes bearer tokens in the schema."""
 
     target_class = "apps.accounts.api.authentication.TokenAuthentication"
@@ -56,7 +56,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {"type": "http", "scheme": "bearer"}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class SessionScheme(OpenApiAuthenticationExtension):
     """Describes the session cookie in the schema."""
 
     target_class = "apps.accounts.api.authentication.PortalSessionAuthentication"

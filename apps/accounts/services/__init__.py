@@ -8,7 +8,13 @@ from apps.accounts.services.people import (
     user_deactivate,
 )
 from apps.accounts.services.sign_in import sign_in, sign_out
-from apps.accounts.services.tokens import IssuedToken, token_authenticate, token_create, token_issue, token_revoke
+from apps.accounts.services.tokens import (
+    IssuedToken,
+    token_authenticate,
+    token_create,
+    token_issue,
+    token_revoke,
+)
 
 __all__ = [
     "IssuedToken",

@@ -16,7 +16,8 @@ from apps.core.permissions import Role, can
 def _require(actor: User | None, action: str) -> None:
     if not can(actor, action):
         raise PermissionRefused(
-            "Only organisation admins may change people, teams and roles.", denial=Denial(actor, action, "user")
+            "Only organisation admins may change people, teams and roles.",
+            denial=Denial(actor, action, "user"),
         )
 
 
@@ -35,7 +36,13 @@ def team_create(*, actor: User | None, name: str, slug: str = "", description: s
 
 @transaction.atomic
 def user_create(
-    *, actor: User | None, username: str, password: str, email: str = "", first_name: str = "", last_name: str = ""
+    *,
+    actor: User | None,
+    username: str,
+    password: str,
+    email: str = "",
+    first_name: str = "",
+    last_name: str = "",
 ) -> User:
     """Create a person with a checked password.
 
@@ -49,7 +56,12 @@ def user_create(
         user.clean_fields(exclude=["password"])
     except ValidationError as error:
         fields = error.error_dict if hasattr(error, "error_dict") else {"password": error.error_list}
-        rows = [FieldError(name, item.code or "invalid", text) for name, items in fields.items() for item in items for text in item.messages]
+        rows = [
+            FieldError(name, item.code or "invalid", text)
+            for name, items in fields.items()
+            for item in items
+            for text in item.messages
+        ]
         raise ValidationFailed(rows[0].message, errors=rows) from error
     user.set_password(password)
     try:

@@ -84,28 +84,38 @@ def token_create(
     if not name.strip():
         raise ValidationFailed.field("name", "required", "Give the token a name that says what it is for.")
     if unknown:
-        raise ValidationFailed.field("scopes", "invalid", f"Unknown scopes: {', '.join(unknown)}. Known: {', '.join(Scope)}.")
+        raise ValidationFailed.field(
+            "scopes", "invalid", f"Unknown scopes: {', '.join(unknown)}. Known: {', '.join(Scope)}."
+        )
     if actor.token_scopes is not None:
         excess = sorted(set(wanted) - actor.token_scopes)
         if Scope.WRITE not in actor.token_scopes or excess:
-            raise PermissionRefused("A token cannot make a token that may do more than itself. Sign in, or use a wider one.")
+            raise PermissionRefused(
+                "A token cannot make a token that may do more than itself. Sign in, or use a wider one."
+            )
     if expires_at is not None and expires_in_days is not None:
         raise ValidationFailed.field("expires_at", "ambiguous", "Send expiresAt or expiresInDays, not both.")
     now = clock.now()
     if expires_at is None:
         days = settings.TOKEN_DEFAULT_DAYS if expires_in_days is None else expires_in_days
         if not 1 <= days <= settings.TOKEN_MAX_DAYS:
-            raise ValidationFailed.field("expires_in_days", "invalid", f"Between 1 and {settings.TOKEN_MAX_DAYS} days, please.")
+            raise ValidationFailed.field(
+                "expires_in_days", "invalid", f"Between 1 and {settings.TOKEN_MAX_DAYS} days, please."
+            )
         expires_at = now + timedelta(days=days)
     if not now < expires_at <= now + timedelta(days=settings.TOKEN_MAX_DAYS, minutes=5):
         raise ValidationFailed.field(
-            "expires_at", "invalid", f"The token must end in the future, at most {settings.TOKEN_MAX_DAYS} days from now."
+            "expires_at",
+            "invalid",
+            f"The token must end in the future, at most {settings.TOKEN_MAX_DAYS} days from now.",
         )
     team = None
     if team_slug:
         team = teams_where(actor, "model.view").filter(slug=team_slug).first()
         if team is None:
-            raise ValidationFailed.field("team_slug", "unknown_team", f"There is no team {team_slug[:60]!r} that you belong to.")
+            raise ValidationFailed.field(
+                "team_slug", "unknown_team", f"There is no team {team_slug[:60]!r} that you belong to."
+            )
     elif actor.token_team_id is not None:
         team = Team.objects.get(pk=actor.token_team_id)
     if actor.token_team_id is not None and team is not None and team.pk != actor.token_team_id:
@@ -141,7 +151,11 @@ def token_authenticate(value: str) -> User:
     Raises:
         NotAuthenticated: unknown, revoked, expired, or its owner is shut out; one message for all of them.
     """
-    token = ApiToken.objects.select_related("user").filter(digest=digest_of(value)).first() if value.startswith(PREFIX) else None
+    token = (
+        ApiToken.objects.select_related("user").filter(digest=digest_of(value)).first()
+        if value.startswith(PREFIX)
+        else None
+    )
     now = clock.now()
     if token is None or token.revoked_at is not None or token.expires_at <= now or not token.user.is_active:
         raise NotAuthenticated("The bearer token is unknown, expired or revoked. Make a new one at /account/tokens/.")

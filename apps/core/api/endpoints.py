@@ -7,13 +7,12 @@ from typing import Any
 import django_filters
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core import health
 from apps.core.api.schema import api_schema
 from apps.core.api.serializers import ApiSerializer
-from apps.core.api.views import ApiView
+from apps.core.api.views import ApiRequest, ApiView
 from apps.core.errors import Unavailable
 from apps.core.filters import ApiFilterSet
 from apps.core.models import Operation, OperationStatus
@@ -51,7 +50,7 @@ class HealthView(ApiView):
     permission_classes = (AllowAny,)
 
     @api_schema(summary="Whether the portal can serve requests", responses=HealthSerializer, public=True)
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """``ok`` or 503."""
         if any(part.status == "down" for part in health.ready()):
             raise Unavailable("The portal is not ready: its database does not answer.")
@@ -62,7 +61,7 @@ class IntegrationsHealthView(ApiView):
     """Each part the portal stands on."""
 
     @api_schema(summary="Health of every integration", responses=IntegrationsHealthSerializer)
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """Per component: status, latency, last error."""
         parts = health.all_components()
         down = [part.name for part in parts if part.status == "down"]
@@ -100,16 +99,21 @@ class OperationListView(ApiView):
     """Background work the caller may see."""
 
     @api_schema(summary="Background operations", responses=OperationSerializer, many=True, filterset=OperationFilter)
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """Newest first."""
-        return self.page(request, visible_to(request.user, Operation.objects.all()), OperationSerializer, filterset=OperationFilter)
+        return self.page(
+            request,
+            visible_to(request.user, Operation.objects.all()),
+            OperationSerializer,
+            filterset=OperationFilter,
+        )
 
 
 class OperationDetailView(ApiView):
     """One operation, to poll."""
 
     @api_schema(summary="One background operation", responses=OperationSerializer)
-    def get(self, request: Request, operation_id: str) -> Response:
+    def get(self, request: ApiRequest, operation_id: str) -> Response:
         """Its progress and outcome."""
         found = get_or_not_found(visible_to(request.user, Operation.objects.all()), operation_id, "operation")
         return self.success(OperationSerializer(found).data)

@@ -60,7 +60,10 @@ def _validation(error: drf.ValidationError) -> Response:
 
 
 def _domain(error: DomainError) -> Response:
-    rows = [FieldError(".".join(camel(part) for part in row.field.split(".")), row.code, row.message) for row in error.errors]
+    rows = [
+        FieldError(".".join(camel(part) for part in row.field.split(".")), row.code, row.message)
+        for row in error.errors
+    ]
     response = fail(error.status_code, error.message, rows)
     if isinstance(error, RateLimited):
         response["Retry-After"] = str(error.retry_after)
@@ -91,7 +94,7 @@ def _drf(error: drf.APIException, context: dict[str, Any]) -> Response:
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception handler. Never returns None: a crash answers 500 with a request id and is logged with its trace."""
+    """DRF's exception handler. A crash answers 500 with a request id and is logged with its trace."""
     if isinstance(error, DomainError):
         audit.record_denial(error)
         return _domain(error)
@@ -106,7 +109,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, MultiPartParserError | SuspiciousOperation):
         return fail(400, f"The request could not be read: {error}")
     request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
-    logger.exception("api_crash", exc_info=error)
+    logger.error("api_crash", exc_info=error)
     if isinstance(error, OperationalError | InterfaceError):
         connection.close()
         return fail(503, f"The database is not reachable right now. Try again shortly. Request id: {request_id}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -33,7 +34,7 @@ def _fingerprint(request: Request, body: bytes) -> str:
     return digest.hexdigest()
 
 
-def begin(request: Request, key: str, body: bytes) -> StoredAnswer | IdempotencyKey:
+def begin(request: Request, user: Any, key: str, body: bytes) -> StoredAnswer | IdempotencyKey:
     """Claim ``key`` for this request, or find its stored answer.
 
     Raises:
@@ -41,15 +42,17 @@ def begin(request: Request, key: str, body: bytes) -> StoredAnswer | Idempotency
         Conflict: the key was used for another request, or its first request still runs.
     """
     if len(key) > MAX_KEY or not key.isprintable():
-        raise ValidationFailed.field("Idempotency-Key", "invalid", f"Send a printable key of at most {MAX_KEY} characters.")
+        raise ValidationFailed.field(
+            "Idempotency-Key", "invalid", f"Send a printable key of at most {MAX_KEY} characters."
+        )
     fingerprint = _fingerprint(request, body)
     oldest = clock.now() - timedelta(hours=settings.IDEMPOTENCY_HOURS)
-    IdempotencyKey.objects.filter(user=request.user, key=key, created_at__lt=oldest).delete()
+    IdempotencyKey.objects.filter(user=user, key=key, created_at__lt=oldest).delete()
     try:
         with transaction.atomic():
-            return IdempotencyKey.objects.create(user=request.user, key=key, fingerprint=fingerprint)
+            return IdempotencyKey.objects.create(user=user, key=key, fingerprint=fingerprint)
     except IntegrityError:
-        found = IdempotencyKey.objects.filter(user=request.user, key=key).first()
+        found = IdempotencyKey.objects.filter(user=user, key=key).first()
     if found is None:
         raise Conflict("The first request with this Idempotency-Key has just ended without an answer. Send it again.")
     if found.fingerprint != fingerprint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rest_framework.negotiation import BaseContentNegotiation
@@ -13,7 +14,7 @@ from rest_framework.request import Request
 class LenientNegotiation(BaseContentNegotiation):
     """Parsers by content type as usual; always the first renderer."""
 
-    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """The first parser that reads the request's media type."""
         kind = (request.content_type or "").split(";")[0].strip().lower()
         for parser in parsers:
@@ -22,10 +23,11 @@ class LenientNegotiation(BaseContentNegotiation):
         return None
 
     def select_renderer(
-        self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """The envelope."""
-        return renderers[0], str(renderers[0].media_type)
+        first = next(iter(renderers))
+        return first, str(first.media_type)
 
 
 def describe(parsers: list[Any]) -> str:

@@ -27,7 +27,9 @@ def _number(text: str | None, name: str, default: int, least: int) -> int:
     if text is None or text == "":
         return default
     if not (text.isascii() and text.isdigit()) or int(text[:20]) < least:
-        raise ValidationFailed.field(name, "invalid", f"{name} must be a whole number of at least {least}, not {text[:40]!r}.")
+        raise ValidationFailed.field(
+            name, "invalid", f"{name} must be a whole number of at least {least}, not {text[:40]!r}."
+        )
     return int(text[:20])
 
 

@@ -50,13 +50,17 @@ def parse_json(raw: bytes) -> Any:
         text.encode()
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeError as error:
-        raise ValidationFailed("The body is not valid UTF-8 text. Send JSON encoded as UTF-8.", code="bad_json") from error
+        raise ValidationFailed(
+            "The body is not valid UTF-8 text. Send JSON encoded as UTF-8.", code="bad_json"
+        ) from error
     except RecursionError as error:
         raise ValidationFailed(MAX_DEPTH_MESSAGE, code="bad_json") from error
     except ValueError as error:
         raise ValidationFailed(f"The body is not valid JSON: {error}.", code="bad_json") from error
     if nul:
-        raise ValidationFailed("The body holds a NUL character (\\u0000), which cannot be stored. Remove it.", code="bad_json")
+        raise ValidationFailed(
+            "The body holds a NUL character (\\u0000), which cannot be stored. Remove it.", code="bad_json"
+        )
     return value
 
 
@@ -65,9 +69,7 @@ class StrictJSONParser(BaseParser):
 
     media_type = "application/json"
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         """Read and parse; an empty body counts as ``{}``."""
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         raw = stream.read(limit + 1)

@@ -13,27 +13,24 @@ from rest_framework import serializers
 from apps.core.api.naming import camel
 from apps.core.filters import ApiFilterSet
 
-
-class FieldErrorSerializer(serializers.Serializer[Any]):
-    """One field's problem."""
-
-    field = serializers.CharField(allow_blank=True)
-    code = serializers.CharField()
-    message = serializers.CharField()
-
-
-class FailureDataSerializer(serializers.Serializer[Any]):
-    """Details of a failure."""
-
-    errors = FieldErrorSerializer(many=True, required=False)
-
-
-class FailureSerializer(serializers.Serializer[Any]):
-    """The envelope of every failure."""
-
-    status = serializers.ChoiceField(choices=["fail"])
-    message = serializers.CharField()
-    data = FailureDataSerializer(allow_null=True)
+FieldErrorSerializer = inline_serializer(
+    "FieldError",
+    {
+        "field": serializers.CharField(allow_blank=True),
+        "code": serializers.CharField(),
+        "message": serializers.CharField(),
+    },
+    many=True,
+    required=False,
+)
+FailureSerializer = inline_serializer(
+    "Failure",
+    {
+        "status": serializers.ChoiceField(choices=["fail"]),
+        "message": serializers.CharField(),
+        "data": inline_serializer("FailureData", {"errors": FieldErrorSerializer}, allow_null=True),
+    },
+)
 
 
 class PortalSchema(AutoSchema):
@@ -53,7 +50,11 @@ class PortalSchema(AutoSchema):
 def _success(name: str, data: Any) -> Any:
     return inline_serializer(
         f"{name}Envelope",
-        {"status": serializers.ChoiceField(choices=["success"]), "message": serializers.CharField(), "data": data},
+        {
+            "status": serializers.ChoiceField(choices=["success"]),
+            "message": serializers.CharField(),
+            "data": data,
+        },
     )
 
 
@@ -72,7 +73,10 @@ def _parameters(filterset: type[ApiFilterSet] | None, many: bool, extra: Sequenc
         rows += [OpenApiParameter(camel(name), str, required=False) for name in filterset.base_filters]
         rows.append(OpenApiParameter("orderBy", str, required=False, description=", ".join(filterset.ORDERING)))
     if many:
-        rows += [OpenApiParameter("limit", int, required=False), OpenApiParameter("offset", int, required=False)]
+        rows += [
+            OpenApiParameter("limit", int, required=False),
+            OpenApiParameter("offset", int, required=False),
+        ]
     return rows
 
 
@@ -99,7 +103,9 @@ def api_schema(
     """
     name, data = _data_field(responses, many)
     success: Any = OpenApiTypes.BINARY if binary else _success(name, data)
-    failures = {code: OpenApiResponse(FailureSerializer) for code in (400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)}
+    failures = {
+        code: OpenApiResponse(FailureSerializer) for code in (400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
+    }
     if not public:
         failures[401] = OpenApiResponse(FailureSerializer)
     body: Any = request

@@ -22,20 +22,20 @@ class ApiSerializer(serializers.Serializer[Any]):
         fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {}
         for name, field in super().get_fields().items():
             outer = camel(name)
-            if outer != name and field.source is None and not isinstance(field, serializers.SerializerMethodField):
+            if isinstance(field, serializers.SerializerMethodField):
+                field.method_name = field.method_name or f"get_{name}"
+            elif outer != name and getattr(field, "source", None) is None:
                 field.source = name
-            elif outer != name and isinstance(field, serializers.SerializerMethodField) and field.method_name is None:
-                field.method_name = f"get_{name}"
             fields[outer] = field
         return fields
 
     def to_internal_value(self, data: Any) -> Any:
         """Accept both spellings."""
         if isinstance(data, Mapping) and not hasattr(data, "getlist"):
-            names = {snake(name): name for name in self.fields}
+            names = {snake(str(name)): str(name) for name in self.fields}
             read: dict[str, Any] = {}
             for key, value in data.items():
-                known = key if key in self.fields else names.get(snake(str(key)))
+                known = str(key) if key in self.fields else names.get(snake(str(key)))
                 if known is not None and (known not in read or key == known):
                     read[known] = value
             data = read

@@ -24,6 +24,12 @@ T = TypeVar("T")
 SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
+class ApiRequest(Request):
+    """The request as views under ``/llm-ops/v1`` see it: authenticated (annotation only)."""
+
+    user: Any
+
+
 class ReplayedError(Exception):
     """Carries a stored answer out of the handler chain."""
 
@@ -45,12 +51,17 @@ class ApiView(APIView):
         """After authentication: a token needs ``read`` to look; a repeated key is answered from store."""
         super().initial(request, *args, **kwargs)
         scopes = getattr(request.user, "token_scopes", None)
-        if request.method in SAFE and scopes is not None and Scope.READ not in scopes and AllowAny not in self.permission_classes:
+        if (
+            request.method in SAFE
+            and scopes is not None
+            and Scope.READ not in scopes
+            and AllowAny not in self.permission_classes
+        ):
             raise PermissionRefused("This token may not read. Use one with the scope 'read'.")
         key = request.headers.get("Idempotency-Key")
         if key and request.method == "POST" and (request.content_type or "").startswith("application/json"):
             # Reading the body first bounds it and lets the parser read it again.
-            claim = idempotency.begin(request, key, request._request.body)
+            claim = idempotency.begin(request, request.user, key, request._request.body)
             if isinstance(claim, idempotency.StoredAnswer):
                 raise ReplayedError(claim)
             self._claim = claim
@@ -64,7 +75,7 @@ class ApiView(APIView):
             return response
         return super().handle_exception(exc)
 
-    def finalize_response(self, request: Request, response: HttpResponse, *args: Any, **kwargs: Any) -> HttpResponse:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Render early where an answer is replayed or must be kept."""
         final = super().finalize_response(request, response, *args, **kwargs)
         replay: idempotency.StoredAnswer | None = getattr(self, "replay", None)
@@ -130,7 +141,10 @@ class ApiView(APIView):
         unknown = [name for name in request.query_params if snake(name) not in names]
         if unknown:
             shown = ", ".join(sorted(camel(name) for name in names)) or "none"
-            errors = [FieldError(name, "unknown_parameter", f"There is no parameter {name}. Known: {shown}.") for name in unknown]
+            errors = [
+                FieldError(name, "unknown_parameter", f"There is no parameter {name}. Known: {shown}.")
+                for name in unknown
+            ]
             raise ValidationFailed(errors[0].message, errors=errors)
 
     def param(self, request: Request, name: str, kind: Callable[[str], T], default: T) -> T:
@@ -145,7 +159,9 @@ class ApiView(APIView):
         try:
             return kind(text)
         except (ValueError, TypeError, ArithmeticError) as error:
-            raise ValidationFailed.field(camel(name), "invalid", f"{camel(name)}={text[:60]!r} is not usable.") from error
+            raise ValidationFailed.field(
+                camel(name), "invalid", f"{camel(name)}={text[:60]!r} is not usable."
+            ) from error
 
 
 class UnknownPathView(ApiView):

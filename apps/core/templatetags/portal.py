@@ -99,9 +99,7 @@ def field(field: BoundField, **attrs: Any) -> dict[str, Any]:
     is_group = isinstance(widget, RadioSelect | CheckboxSelectMultiple)
     is_check = isinstance(widget, CheckboxInput)
     described = [
-        f"{field.auto_id}_{part}"
-        for part, present in (("help", field.help_text), ("error", field.errors))
-        if present
+        f"{field.auto_id}_{part}" for part, present in (("help", field.help_text), ("error", field.errors)) if present
     ]
     css = _widget_css(field)
     if field.errors:

@@ -15,9 +15,7 @@ _TEMPLATES: dict[int, str] = {400: "400.html", 403: "403.html", 404: "404.html",
 
 def sentence(error: DomainError) -> str:
     """The error in one line: its message, then the fields that it names."""
-    details = "; ".join(
-        item.message for item in error.errors if item.message and item.message not in str(error)
-    )
+    details = "; ".join(item.message for item in error.errors if item.message and item.message not in str(error))
     return f"{error} {details}".strip() if details else str(error)
 
 

@@ -69,6 +69,4 @@ def safe_next(request: HttpRequest, candidate: str | None, default: str) -> str:
 
 def came_from(request: HttpRequest, default: str) -> str:
     """The page where the person pressed the button, when it is one of ours."""
-    return safe_next(
-        request, request.headers.get("HX-Current-URL") or request.headers.get("Referer"), default
-    )
+    return safe_next(request, request.headers.get("HX-Current-URL") or request.headers.get("Referer"), default)

@@ -44,6 +44,4 @@ def _body(name: str) -> SafeString:
     except OSError:
         return SafeString(_FALLBACK)
     body = found.group(1) if found else _FALLBACK
-    return SafeString(
-        re.sub(r'\s*<path stroke="none" d="M0 0h24v24H0z" fill="none"\s*/>\s*', "", body).strip()
-    )
+    return SafeString(re.sub(r'\s*<path stroke="none" d="M0 0h24v24H0z" fill="none"\s*/>\s*', "", body).strip())

@@ -41,7 +41,9 @@ class Command(BaseCommand):
         elif not password:
             password = getpass.getpass("Password for the first administrator: ")
         try:
-            user = services.user_create(actor=None, username=options["username"], password=password, email=options["email"])
+            user = services.user_create(
+                actor=None, username=options["username"], password=password, email=options["email"]
+            )
             services.membership_grant(actor=None, user=user, role=Role.ADMIN)
             services.membership_grant(actor=None, user=user, role=Role.OPERATOR)
         except DomainError as error:

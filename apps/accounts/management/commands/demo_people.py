@@ -39,7 +39,9 @@ class Command(BaseCommand):
         people: dict[str, Any] = known.get("people", {})
         teams = {}
         for slug, name in TEAMS.items():
-            teams[slug] = Team.objects.filter(slug=slug).first() or services.team_create(actor=None, name=name, slug=slug)
+            teams[slug] = Team.objects.filter(slug=slug).first() or services.team_create(
+                actor=None, name=name, slug=slug
+            )
         for member in CAST:
             user = User.objects.filter(username=member.username).first()
             entry = people.get(member.username)
@@ -51,12 +53,18 @@ class Command(BaseCommand):
             for slug, roles in member.teams.items():
                 for role in roles:
                     services.membership_grant(actor=None, user=user, role=role, team=teams[slug])
-            entry["roles"] = [*member.organisation, *(role for roles in member.teams.values() for role in roles)]
+            entry["roles"] = [
+                *member.organisation,
+                *(role for roles in member.teams.values() for role in roles),
+            ]
             entry["teams"] = list(member.teams)
             people[member.username] = entry
-        data = {"base_url": options["base_url"], "people": people, "made": known.get("made", {}), **{
-            key: value for key, value in known.items() if key not in {"base_url", "people", "made"}
-        }}
+        data = {
+            "base_url": options["base_url"],
+            "people": people,
+            "made": known.get("made", {}),
+            **{key: value for key, value in known.items() if key not in {"base_url", "people", "made"}},
+        }
         temporary = path.with_suffix(".tmp")
         temporary.touch(mode=0o600)
         os.chmod(temporary, 0o600)
@@ -80,6 +88,9 @@ class Command(BaseCommand):
             user.save(update_fields=["password"])
         scopes = FINN_SCOPES if member.read_only else SCOPES
         issued = services.token_issue(
-            user=user, name="demo", scopes=scopes, expires_at=clock.now() + timedelta(days=settings.TOKEN_MAX_DAYS)
+            user=user,
+            name="demo",
+            scopes=scopes,
+            expires_at=clock.now() + timedelta(days=settings.TOKEN_MAX_DAYS),
         )
         return {"username": user.username, "password": password, "token": issued.value}
