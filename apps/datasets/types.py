@@ -41,9 +41,7 @@ class DatasetStatus(StrEnum):
 
 DATASET_TRANSITIONS: Mapping[str, frozenset[str]] = {
     DatasetStatus.DRAFT: frozenset({DatasetStatus.PENDING_REVIEW}),
-    DatasetStatus.PENDING_REVIEW: frozenset(
-        {DatasetStatus.APPROVED, DatasetStatus.REJECTED, DatasetStatus.DRAFT}
-    ),
+    DatasetStatus.PENDING_REVIEW: frozenset({DatasetStatus.APPROVED, DatasetStatus.REJECTED, DatasetStatus.DRAFT}),
     DatasetStatus.APPROVED: frozenset({DatasetStatus.DRAFT}),
     DatasetStatus.REJECTED: frozenset({DatasetStatus.DRAFT}),
 }
@@ -116,9 +114,7 @@ class Column:
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Column:
         """Read back what :meth:`to_json` wrote."""
-        return cls(
-            str(value["name"]), str(value["type"]), bool(value["nullable"]), str(value.get("stored", "text"))
-        )
+        return cls(str(value["name"]), str(value["type"]), bool(value["nullable"]), str(value.get("stored", "text")))
 
 
 def required_columns_help(dataset_type: str) -> str:

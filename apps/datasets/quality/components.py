@@ -20,9 +20,7 @@ _OUTLIER = 6.0
 _LEAST_ROWS = 20
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 _BROKEN = r"\x{FFFD}|Ã[\x{80}-\x{BF}]|â€[\x{2122}\x{153}\x{9d}\x{a6}œ™“”]"
-_MARKUP = (
-    r"(?i)</?(?:p|div|span|br|a|b|i|td|tr|table|script|style|html|body|li|ul|font)(?:\s[^<>]{0,500})?/?>"
-)
+_MARKUP = r"(?i)</?(?:p|div|span|br|a|b|i|td|tr|table|script|style|html|body|li|ul|font)(?:\s[^<>]{0,500})?/?>"
 
 
 @dataclass(slots=True)
@@ -97,9 +95,7 @@ def missing_values(subject: Subject) -> Component:
     cells = subject.total * len(subject.rows.columns)
     overall = sum(counts.values()) / cells if cells else 0.0
     needed = [index for index in subject.required if counts.get(index)]
-    lost, shown = (
-        _where(subject, pl.any_horizontal([blank(index) for index in needed])) if needed else (0, [])
-    )
+    lost, shown = _where(subject, pl.any_horizontal([blank(index) for index in needed])) if needed else (0, [])
     if not shown and counts:
         _any, shown = _where(subject, pl.any_horizontal([blank(index) for index in counts]))
     # What nobody requires may be sparse on purpose: it costs half.
@@ -126,17 +122,9 @@ def duplicates(subject: Subject) -> Component:
     """Share of rows that repeat an earlier row in every column."""
     names = [physical(index) for index in range(len(subject.rows.columns))]
     repeated = ~pl.struct(names).hash(seed=17).is_first_distinct()
-    frame = (
-        subject.rows.scan()
-        .select(repeated.alias("hit"))
-        .with_row_index("n", offset=1)
-        .filter("hit")
-        .collect()
-    )
+    frame = subject.rows.scan().select(repeated.alias("hit")).with_row_index("n", offset=1).filter("hit").collect()
     count = frame.height
-    text = (
-        f"{count:,} of {subject.total:,} rows repeat an earlier row." if count else "No row repeats another."
-    )
+    text = f"{count:,} of {subject.total:,} rows repeat an earlier row." if count else "No row repeats another."
     return Component(
         "duplicates",
         "Duplicates",
@@ -177,9 +165,7 @@ def distribution(subject: Subject) -> Component:
             continue
         outside[index] = ((value - middle).abs() / (1.4826 * width)) > _OUTLIER
     counts = _by_column(subject, outside)
-    lost, shown = (
-        _where(subject, pl.any_horizontal([outside[index] for index in counts])) if counts else (0, [])
-    )
+    lost, shown = _where(subject, pl.any_horizontal([outside[index] for index in counts])) if counts else (0, [])
     for index, count in counts.items():
         what = "value" if is_numeric(subject.rows.columns[index]) else "length"
         columns.append({"column": subject.name(index), "problem": f"outlying {what}", "count": count})
@@ -187,9 +173,7 @@ def distribution(subject: Subject) -> Component:
     if lost:
         parts.append(f"{lost:,} of {subject.total:,} rows lie far outside what is usual in their column.")
     if constant:
-        parts.append(
-            f"{constant} required column{'s hold' if constant > 1 else ' holds'} one value throughout."
-        )
+        parts.append(f"{constant} required column{'s hold' if constant > 1 else ' holds'} one value throughout.")
     # A few outliers are normal in real data; five in a hundred cost a quarter of the points.
     share = min(1.0, 5 * lost / subject.total) + 0.5 * constant
     return Component(
@@ -235,28 +219,17 @@ def schema_compliance(subject: Subject) -> Component:
             texts = pl.col(physical(index)).str.starts_with('"')
             mostly_text = subject.rows.scan().select(texts.mean()).collect(engine="streaming").item() or 0.0
             wrong[f"“{column.name}” holds texts and other values"] = ~texts if mostly_text >= 0.5 else texts
-    counted = subject.rows.scan().select(
-        [c.fill_null(False).sum().alias(str(i)) for i, c in enumerate(wrong.values())]
-    )
+    counted = subject.rows.scan().select([c.fill_null(False).sum().alias(str(i)) for i, c in enumerate(wrong.values())])
     counts = counted.collect(engine="streaming").row(0)
-    found = [
-        (text, condition, count)
-        for (text, condition), count in zip(wrong.items(), counts, strict=True)
-        if count
-    ]
+    found = [(text, condition, count) for (text, condition), count in zip(wrong.items(), counts, strict=True) if count]
     lost, shown = _where(subject, pl.any_horizontal([item[1] for item in found])) if found else (0, [])
     columns = [{"problem": text, "count": int(count)} for text, _condition, count in found]
     text = (
-        (
-            f"{lost:,} of {subject.total:,} rows do not comply: {found[0][0]}"
-            f"{' and more' if len(found) > 1 else ''}."
-        )
+        (f"{lost:,} of {subject.total:,} rows do not comply: {found[0][0]}{' and more' if len(found) > 1 else ''}.")
         if found
         else "Every row has what its type asks for."
     )
-    return Component(
-        "schemaCompliance", "Schema compliance", _score(lost / subject.total), text, columns, shown, lost
-    )
+    return Component("schemaCompliance", "Schema compliance", _score(lost / subject.total), text, columns, shown, lost)
 
 
 def text_format(subject: Subject) -> Component:

@@ -111,8 +111,7 @@ def read_files(
                 Problem(
                     files[0].name,
                     "too_many_columns",
-                    f"Together the files have {len(columns):,} columns; at "
-                    f"most {limits.max_columns:,} are taken.",
+                    f"Together the files have {len(columns):,} columns; at most {limits.max_columns:,} are taken.",
                 )
             ]
         )

@@ -210,10 +210,7 @@ def header_fault(names: list[str], limits: Limits) -> str:
         if not name:
             return f"Column {position} has no name. Name every column in the first row."
         if len(name) > limits.max_name:
-            return (
-                f"The name of column {position} has {len(name):,} characters; "
-                f"at most {limits.max_name} are taken."
-            )
+            return f"The name of column {position} has {len(name):,} characters; at most {limits.max_name} are taken."
         if any(ord(character) < 32 for character in name):
             return f"The name of column {position} holds a control character."
         if name in seen:

@@ -34,9 +34,7 @@ class ParquetReader:
     def _check_footer(self) -> None:
         with self.path.open("rb") as handle:
             if handle.read(4) != b"PAR1":
-                raise self._stop(
-                    "wrong_format", "This is not a Parquet file (its first bytes are not “PAR1”)."
-                )
+                raise self._stop("wrong_format", "This is not a Parquet file (its first bytes are not “PAR1”).")
         try:
             with pq.ParquetFile(self.path) as file:
                 meta, schema = file.metadata, file.schema_arrow
@@ -57,8 +55,7 @@ class ParquetReader:
             if _holds_binary(field.type):
                 raise self._stop(
                     "binary_column",
-                    f"“{field.name}” holds binary data. Store text, numbers or lists, or "
-                    "leave the column out.",
+                    f"“{field.name}” holds binary data. Store text, numbers or lists, or leave the column out.",
                 )
         if not self.rules.decide(schema.names):
             raise self._stop("missing_columns", self.rules.explain(schema.names))
@@ -84,8 +81,7 @@ class ParquetReader:
         except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             raise self._stop(
                 "corrupt",
-                f"The data after row {self.info.rows:,} cannot be read: the file is damaged. Export "
-                "it again.",
+                f"The data after row {self.info.rows:,} cannot be read: the file is damaged. Export it again.",
             ) from error
 
     def _step(self, record: pa.RecordBatch) -> int:
@@ -108,9 +104,7 @@ class ParquetReader:
         # A dictionary page can blow one long value up a million times; kept as a dictionary it stays small.
         schema = pq.read_schema(self.path)
         return [
-            field.name
-            for field in schema
-            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+            field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
         ]
 
     def _batch(self, record: pa.RecordBatch) -> Batch:

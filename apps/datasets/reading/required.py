@@ -57,11 +57,7 @@ class RowRules:
         wanted = {column for way in REQUIRED_COLUMNS[self.dataset_type] for column in way}
         if self.required is not None:
             missing = [column for column in self.required if column not in found]
-            text = (
-                "is missing "
-                + ", ".join(f"“{column}”" for column in missing)
-                + ", which the rows before have."
-            )
+            text = "is missing " + ", ".join(f"“{column}”" for column in missing) + ", which the rows before have."
             return f"The row {text}"
         shown = ", ".join(f"“{name[:40]}”" for name in found[:12]) or "none"
         text = f"{required_columns_help(self.dataset_type)} Found: {shown}{' …' if len(found) > 12 else ''}."
@@ -113,6 +109,4 @@ def messages_fault(value: object) -> str:
         if content is not None and not isinstance(content, (str, list)):
             return f"The content of message {position} must be text."
         answered = answered or role == "assistant"
-    return (
-        "" if answered else "“messages” holds no message of the assistant, so there is nothing to learn from."
-    )
+    return "" if answered else "“messages” holds no message of the assistant, so there is nothing to learn from."

@@ -38,9 +38,7 @@ class RowsWriter(AbstractContextManager["RowsWriter"]):
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
         self.path, self.columns = path, list(columns)
-        self.schema = pa.schema(
-            [pa.field(physical(index), pa.large_string()) for index in range(len(self.columns))]
-        )
+        self.schema = pa.schema([pa.field(physical(index), pa.large_string()) for index in range(len(self.columns))])
         self.writer = pq.ParquetWriter(path, self.schema, compression="zstd", write_statistics=False)
         self.rows = 0
         self._parts: list[pa.RecordBatch] = []
@@ -74,9 +72,7 @@ class RowsWriter(AbstractContextManager["RowsWriter"]):
 
     def _flush(self) -> None:
         if self._parts:
-            self.writer.write_table(
-                pa.Table.from_batches(self._parts, schema=self.schema), row_group_size=self._held
-            )
+            self.writer.write_table(pa.Table.from_batches(self._parts, schema=self.schema), row_group_size=self._held)
         self._parts, self._bytes, self._held = [], 0, 0
 
 
@@ -150,10 +146,7 @@ class RowsFile:
                     cells.append([f"{key}{'null' if cell is None else cell}" for cell in raw])
                 else:
                     cells.append(
-                        [
-                            f"{key}{'null' if cell is None else json.dumps(cell, ensure_ascii=False)}"
-                            for cell in raw
-                        ]
+                        [f"{key}{'null' if cell is None else json.dumps(cell, ensure_ascii=False)}" for cell in raw]
                     )
             yield "".join("{" + ", ".join(row) + "}\n" for row in zip(*cells, strict=True)).encode()
 
@@ -161,11 +154,7 @@ class RowsFile:
 def refine_kinds(rows: RowsFile, untyped: set[str]) -> tuple[Column, ...]:
     """Columns with the kinds that their text shows: an ``untyped`` (CSV) column of whole numbers is called
     integer."""
-    texts = [
-        index
-        for index, column in enumerate(rows.columns)
-        if column.kind == "string" and column.name in untyped
-    ]
+    texts = [index for index, column in enumerate(rows.columns) if column.kind == "string" and column.name in untyped]
     if not texts:
         return rows.columns
     asked: list[pl.Expr] = []
@@ -179,9 +168,7 @@ def refine_kinds(rows: RowsFile, untyped: set[str]) -> tuple[Column, ...]:
         ]
     # A look at the first rows rules out nearly every text column cheaply.
     answer = rows.scan().head(2_000).select(asked).collect().row(0, named=True)
-    open_ = [
-        i for i in texts if answer[f"k{i}"] == 0 or answer[f"n{i}"] or answer[f"i{i}"] or answer[f"b{i}"]
-    ]
+    open_ = [i for i in texts if answer[f"k{i}"] == 0 or answer[f"n{i}"] or answer[f"i{i}"] or answer[f"b{i}"]]
     if open_:
         keep = [expression for expression in asked if int(expression.meta.output_name()[1:]) in set(open_)]
         answer |= rows.scan().select(keep).collect(engine="streaming").row(0, named=True)

@@ -1,0 +1,36 @@
+"""Where apps above say why a dataset must not be deleted. They register in their ``AppConfig.ready()``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from apps.datasets.models import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Something that depends on a dataset: its kind, id and name."""
+
+    kind: str
+    id: str
+    label: str
+
+
+BlockerSource = Callable[["Dataset"], Sequence[Blocker]]
+_sources: list[BlockerSource] = []
+
+
+def register_delete_blockers(source: BlockerSource) -> BlockerSource:
+    """Ask ``source`` before a dataset is deleted. Registering twice is harmless."""
+    if source not in _sources:
+        _sources.append(source)
+    return source
+
+
+def delete_blockers(dataset: Dataset) -> Iterator[Blocker]:
+    """Everything that depends on ``dataset``, from all registered apps."""
+    for source in _sources:
+        yield from source(dataset)

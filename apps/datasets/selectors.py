@@ -1,0 +1,79 @@
+"""Reading datasets: what exists for whom, and what a dataset is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db.models import QuerySet
+
+from apps.accounts.models import User
+from apps.core.permissions import visible_to
+from apps.core.transitions import get_or_not_found
+from apps.datasets.models import Dataset, DatasetCheck, PiiFinding
+from apps.datasets.types import CheckStatus
+
+
+def datasets_visible_to(actor: User | None) -> QuerySet[Dataset]:
+    """Datasets that exist for ``actor``, newest first, with what lists show of them."""
+    queryset = Dataset.objects.select_related("team", "created_by", "last_check", "source_dataset")
+    return visible_to(actor, queryset).order_by("-created_at", "id")
+
+
+def dataset_get(*, actor: User | None, dataset_id: object) -> Dataset:
+    """One visible dataset. Raises NotFound for absent, invisible and malformed ids alike."""
+    return get_or_not_found(datasets_visible_to(actor), dataset_id, "dataset")
+
+
+def datasets_by_ids(*, actor: User | None, ids: Iterable[object]) -> dict[str, Dataset]:
+    """The visible ones among ``ids``, by id as text."""
+    found = datasets_visible_to(actor).filter(pk__in=list(ids))
+    return {str(dataset.pk): dataset for dataset in found}
+
+
+def dataset_versions(*, actor: User | None, dataset: Dataset) -> list[Dataset]:
+    """All visible versions of the same name in the same team, highest version first."""
+    found = datasets_visible_to(actor).filter(team_id=dataset.team_id, name=dataset.name)
+    return list(found.order_by("-version_key", "-created_at"))
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """SHA-256 over what an approval vouches for: identity, description, files, rows and columns."""
+    files = dataset.files.order_by("position").values_list("filename", "size", "sha256")
+    content = {
+        "name": dataset.name,
+        "version": dataset.version,
+        "type": dataset.type,
+        "metadata": dataset.metadata,
+        "files": [list(row) for row in files],
+        "rows": dataset.rows_sha256,
+        "columns": dataset.columns,
+        "derivation": dataset.derivation,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def check_latest(dataset: Dataset) -> DatasetCheck | None:
+    """The newest check run, finished or not."""
+    return DatasetCheck.objects.filter(dataset=dataset).order_by("-created_at").first()
+
+
+def check_results(dataset: Dataset) -> DatasetCheck | None:
+    """The newest run with results for the files as they are now."""
+    return (
+        DatasetCheck.objects.filter(dataset=dataset, status=CheckStatus.SUCCEEDED, digest=dataset.digest)
+        .order_by("-created_at")
+        .first()
+    )
+
+
+def findings_of(check: DatasetCheck) -> QuerySet[PiiFinding]:
+    """What a run found, in order of rows."""
+    return PiiFinding.objects.filter(check_run=check).order_by("row", "id")
+
+
+def statistics_by_column(check: DatasetCheck | None) -> Mapping[str, Any]:
+    """Statistics of a run by column name."""
+    return {} if check is None else {entry["name"]: entry for entry in check.statistics}
