@@ -202,6 +202,8 @@ class ComputeBackend(Protocol):
     """Runs workloads by name. Every call is idempotent; every failure is a `BackendError`."""
 
     name: str
+    ends_with_portal: bool
+    """Whether its workloads live on the portal's machine and end when the portal is shut down."""
 
     def capacity(self) -> Capacity:
         """Return how many workloads of each class may run at once."""
@@ -221,6 +223,10 @@ class ComputeBackend(Protocol):
 
     def stop(self, name: str) -> None:
         """Ask for the end: politely, then by force after the specification's grace. Returns at once."""
+        ...
+
+    def wait_ended(self, names: Sequence[str], timeout_seconds: float) -> list[str]:
+        """Wait until none of `names` is up; return those that still are when the time is over."""
         ...
 
     def running_names(self) -> list[str]:

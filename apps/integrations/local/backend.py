@@ -46,6 +46,7 @@ class LocalBackend:
     """Runs workloads as processes of this machine. `root` is a folder of this installation alone."""
 
     name = "local"
+    ends_with_portal = True
 
     def __init__(
         self,

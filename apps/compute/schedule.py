@@ -1,0 +1,3 @@
+"""Periodic tasks of the compute app: name → (task, seconds)."""
+
+SCHEDULE = {"compute-workloads-reconcile": ("apps.compute.tasks.workloads_reconcile", 30)}

@@ -1,0 +1,1 @@
+"""Tests of the compute app and the local backend."""
