@@ -162,7 +162,13 @@ declare(
     "serving",
     ("SERVING_USE_GPU", "bool", "false", "Whether an endpoint gets a GPU when its request does not say."),
     ("SERVING_GPU_COUNT", "int", "1", "GPUs of an endpoint that uses them."),
-    ("SERVING_DEFAULT_FRAMEWORK", "str", "transformers", "Model server for endpoints that name none.", ("transformers", "vllm", "tgi")),
+    (
+        "SERVING_DEFAULT_FRAMEWORK",
+        "str",
+        "transformers",
+        "Model server for endpoints that name none.",
+        ("transformers", "vllm", "tgi"),
+    ),
     ("SERVING_RUNTIME_IMAGES", "list", "", "Images offered for endpoints on Kubernetes, as framework=image."),
     ("SERVING_CPU_REQUEST", "str", "1", "CPU request of an endpoint with GPU (Kubernetes quantity)."),
     ("SERVING_CPU_LIMIT", "str", "4", "CPU limit of an endpoint with GPU."),
@@ -174,18 +180,41 @@ declare(
     ("SERVING_CPU_ONLY_MEMORY_LIMIT", "str", "6Gi", "Memory limit of an endpoint without GPU."),
     ("SERVING_START_SECONDS", "int", "600", "Longest start of a model server before it counts as failed."),
     ("SERVING_WARM_UP_SECONDS", "int", "120", "Longest first answer of a model server before it counts as failed."),
-    ("SERVING_MAX_RESTARTS", "int", "3", "How often a model server that died is started again before its revision fails."),
+    (
+        "SERVING_MAX_RESTARTS",
+        "int",
+        "3",
+        "How often a model server that died is started again before its revision fails.",
+    ),
     ("SERVING_HEALTH_SECONDS", "int", "15", "Seconds between health checks of endpoints."),
 )
 declare(
     "gateway",
-    ("LLMOPS_GATEWAY_CACHE_SECONDS", "float", "5", "Seconds for which the gateway remembers tokens, permissions and routes."),
+    (
+        "LLMOPS_GATEWAY_CACHE_SECONDS",
+        "float",
+        "5",
+        "Seconds for which the gateway remembers tokens, permissions and routes.",
+    ),
     ("LLMOPS_GATEWAY_MAX_BODY_BYTES", "int", "4194304", "Largest body of a call to a model."),
     ("LLMOPS_GATEWAY_MAX_OUTPUT_TOKENS", "int", "4096", "Most tokens that a call may ask for."),
     ("LLMOPS_GATEWAY_CONNECT_SECONDS", "float", "5", "Longest wait for a connection to a model server."),
     ("LLMOPS_GATEWAY_SILENCE_SECONDS", "float", "300", "Longest silence of a model server within one call."),
     ("LLMOPS_GATEWAY_FLUSH_SECONDS", "float", "1", "Seconds between two bookings of usage."),
     ("LLMOPS_GATEWAY_DATABASE_THREADS", "int", "4", "Threads (and database connections) for the gateway's lookups."),
+)
+declare(
+    "compute",
+    ("LLMOPS_COMPUTE_BACKEND", "str", "local", "Where new workloads run."),
+    ("LLMOPS_LOCAL_MAX_JOBS", "int", "2", "Training and evaluation jobs that run at a time on this machine."),
+    (
+        "LLMOPS_LOCAL_MAX_ENDPOINTS",
+        "int",
+        "4",
+        "Model servers that run at a time on this machine; counted apart from jobs.",
+    ),
+    ("LLMOPS_LOCAL_GPUS", "int", "0", "GPUs of this machine that workloads may use."),
+    ("LLMOPS_LOCAL_PORTS", "str", "20000-20999", "Ports that local model servers may listen on (loopback only)."),
 )
 
 

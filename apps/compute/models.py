@@ -57,8 +57,9 @@ class Workload(TeamOwnedModel):
     cpu_seconds_used = models.FloatField(null=True, blank=True)
 
     AUDIT_TYPE = "workload"
+    SHARED_STATUSES = ()
 
-    class Meta:
+    class Meta(TeamOwnedModel.Meta):
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["owner_type", "owner_id", "-attempt"], name="workload_owner"),

@@ -27,7 +27,7 @@ def backend_register(name: str, factory: BackendFactory) -> None:
 
 def backend_default_name() -> str:
     """Return the name of the backend that new workloads go to."""
-    return str(getattr(settings, "LLMOPS_COMPUTE_BACKEND", "local"))
+    return str(settings.LLMOPS_COMPUTE_BACKEND)
 
 
 def compute_backend(name: str = "") -> ComputeBackend:
@@ -50,16 +50,16 @@ def backend_names() -> list[str]:
     return sorted(_factories)
 
 
-def _local() -> ComputeBackend:
-    ports = str(getattr(settings, "LLMOPS_LOCAL_PORTS", "") or "20000-20999")
-    low, _, high = ports.partition("-")
+def local_backend() -> ComputeBackend:
+    """Build the backend of this machine from settings."""
+    low, _, high = str(settings.LLMOPS_LOCAL_PORTS).partition("-")
     return LocalBackend(
         root=Path(settings.VAR_DIR) / "compute",
-        max_jobs=int(getattr(settings, "LLMOPS_LOCAL_MAX_JOBS", 2)),
-        max_endpoints=int(getattr(settings, "LLMOPS_LOCAL_MAX_ENDPOINTS", 4)),
-        gpus=int(getattr(settings, "LLMOPS_LOCAL_GPUS", 0)),
+        max_jobs=settings.LLMOPS_LOCAL_MAX_JOBS,
+        max_endpoints=settings.LLMOPS_LOCAL_MAX_ENDPOINTS,
+        gpus=settings.LLMOPS_LOCAL_GPUS,
         port_range=(int(low), int(high or low)),
     )
 
 
-backend_register("local", _local)
+backend_register("local", local_backend)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
+from apps.governance.services import UsageEntry, usage_record_many
 from django.db import transaction
 
 from apps.compute.models import ResourceInterval, Workload
 from apps.core import clock
-from apps.governance.services.usage import UsageEntry, usage_record_many
 
 SLICE = timedelta(seconds=45)  # "at most a minute old", with room for a pass
 BATCH = 500
@@ -95,10 +95,11 @@ def _entries(
                 kind=kind,
                 quantity=amount * seconds,
                 resource_type=workload.kind,
-                resource_id=workload.owner_id,
+                resource_id=str(workload.owner_id),
                 team_id=workload.team_id,
                 user_id=workload.created_by_id,
                 model_id=workload.model_id,
+                gpu_type=workload.gpu_type,
                 occurred_at=begin,
                 key=f"interval:{interval.pk}:{begin.timestamp():.6f}:{kind}",
             )
