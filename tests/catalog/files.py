@@ -38,9 +38,7 @@ def safetensors(
 
 def config(**changes: Any) -> bytes:
     """``config.json`` with *changes*; a value of None removes the key."""
-    return json.dumps(
-        {key: value for key, value in {**CONFIG, **changes}.items() if value is not None}
-    ).encode()
+    return json.dumps({key: value for key, value in {**CONFIG, **changes}.items() if value is not None}).encode()
 
 
 def tokenizer() -> bytes:
@@ -107,17 +105,11 @@ def gguf(
         ]
     if tensors is None:
         tensors = [("weight", [4, 4], 0, 0)]
-    head = b"GGUF" + struct.pack(
-        "<IQQ", version, len(tensors) if tensor_count is None else tensor_count, len(pairs)
-    )
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors) if tensor_count is None else tensor_count, len(pairs))
     for key, kind, value in pairs:
         head += gguf_string(key) + struct.pack("<I", kind) + value
     for name, shape, kind, offset in tensors:
-        head += (
-            gguf_string(name)
-            + struct.pack("<I", len(shape))
-            + b"".join(struct.pack("<Q", size) for size in shape)
-        )
+        head += gguf_string(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", size) for size in shape)
         head += struct.pack("<IQ", kind, offset)
     return head + b"\0" * (-len(head) % 32) + data
 

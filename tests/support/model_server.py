@@ -238,9 +238,7 @@ class ModelServer:
         """Answer 200 without choices."""
         return web.json_response({"choices": []})
 
-    async def _habit_die(
-        self, request: web.Request, body: dict[str, Any], argument: str
-    ) -> web.StreamResponse:
+    async def _habit_die(self, request: web.Request, body: dict[str, Any], argument: str) -> web.StreamResponse:
         """Drop the connection after three chunks."""
         response = await self._begin(request)
         for word in ("one", " two", " three"):
@@ -249,57 +247,43 @@ class ModelServer:
             request.transport.abort()
         return response
 
-    async def _habit_stop(
-        self, request: web.Request, body: dict[str, Any], argument: str
-    ) -> web.StreamResponse:
+    async def _habit_stop(self, request: web.Request, body: dict[str, Any], argument: str) -> web.StreamResponse:
         """End the stream politely in the middle: no finish reason, no [DONE]."""
         response = await self._begin(request)
         await self._send(response, self._chunk("one"))
         return response
 
-    async def _habit_error(
-        self, request: web.Request, body: dict[str, Any], argument: str
-    ) -> web.StreamResponse:
+    async def _habit_error(self, request: web.Request, body: dict[str, Any], argument: str) -> web.StreamResponse:
         """Two chunks, then an error event, all in one write."""
         response = await self._begin(request)
         parts = [self._chunk("one"), self._chunk(" two"), {"error": "out of memory"}]
         await response.write(b"".join(b"data: " + json.dumps(part).encode() + b"\n\n" for part in parts))
         return response
 
-    async def _habit_garbage(
-        self, request: web.Request, body: dict[str, Any], argument: str
-    ) -> web.StreamResponse:
+    async def _habit_garbage(self, request: web.Request, body: dict[str, Any], argument: str) -> web.StreamResponse:
         """An event that says [DONE] in the middle of nonsense."""
         response = await self._begin(request)
         await response.write(b'data: {"usage":{ nonsense\n\n')
         return response
 
-    async def _habit_huge(
-        self, request: web.Request, body: dict[str, Any], argument: str
-    ) -> web.StreamResponse:
+    async def _habit_huge(self, request: web.Request, body: dict[str, Any], argument: str) -> web.StreamResponse:
         """One event of two mebibytes without an end."""
         response = await self._begin(request)
         await response.write(b"data: " + b"x" * (2 * 1024 * 1024))
         return response
 
-    async def _habit_split(
-        self, request: web.Request, body: dict[str, Any], argument: str
-    ) -> web.StreamResponse:
+    async def _habit_split(self, request: web.Request, body: dict[str, Any], argument: str) -> web.StreamResponse:
         """A good stream, one byte per write, with CRLF line ends."""
         response = await self._begin(request)
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
         events = [self._chunk("größe"), self._chunk(" ok", finish="stop")]
         text = b"".join(b"data: " + json.dumps(event).encode() + b"\r\n\r\n" for event in events)
-        text += (
-            b"data: " + json.dumps({**self._chunk(""), "choices": [], "usage": usage}).encode() + b"\r\n\r\n"
-        )
+        text += b"data: " + json.dumps({**self._chunk(""), "choices": [], "usage": usage}).encode() + b"\r\n\r\n"
         for byte in text + b"data: [DONE]\r\n\r\n":
             await response.write(bytes([byte]))
         return response
 
-    async def _habit_endless(
-        self, request: web.Request, body: dict[str, Any], argument: str
-    ) -> web.StreamResponse:
+    async def _habit_endless(self, request: web.Request, body: dict[str, Any], argument: str) -> web.StreamResponse:
         """Chunks for ever, until the other side goes away."""
         response = await self._begin(request)
         try:
@@ -311,9 +295,7 @@ class ModelServer:
             self.abandoned_event.set()
             raise
 
-    async def _habit_hang(
-        self, request: web.Request, body: dict[str, Any], argument: str
-    ) -> web.StreamResponse:
+    async def _habit_hang(self, request: web.Request, body: dict[str, Any], argument: str) -> web.StreamResponse:
         """Never answer."""
         try:
             await asyncio.Event().wait()
