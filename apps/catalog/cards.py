@@ -1,4 +1,4 @@
-"""Model cards: which fields a card must hold, how complete one is, and its Markdown as safe HTML.
+"""Model cards: which fields a card must hold, and how complete one is.
 
 Pure functions over the free-form ``metadata`` of a model; nothing here touches the database.
 """
@@ -9,10 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import nh3
-from markdown_it import MarkdownIt
-
-TEXT_LIMIT = 100_000  # characters of one rendered field
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +71,3 @@ def as_text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(item.strip() for item in value.values() if isinstance(item, str) and item.strip())
     return ""
-
-
-def _renderer() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").disable("image")
-
-
-_MARKDOWN = _renderer()
-_TAGS = {
-    "p", "br", "hr", "strong", "em", "code", "pre", "blockquote", "ul", "ol", "li", "a",
-    "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td",
-}  # fmt: skip
-_HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6"}
-
-
-def render_markdown(text: str) -> str:
-    """Return *text* (CommonMark and tables) as HTML that can run nothing and load nothing.
-
-    Raw HTML is shown as text, images become their source, links open only http, https and mailto, headings
-    step down below the page's own.
-    """
-    tokens = _MARKDOWN.parse(text[:TEXT_LIMIT])
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = _HEADINGS.get(token.tag, token.tag)
-    html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
-    return nh3.clean(
-        html,
-        tags=_TAGS,
-        attributes={"a": {"href", "title"}},
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener noreferrer nofollow",
-    )

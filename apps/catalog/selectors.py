@@ -1,0 +1,105 @@
+"""Reading the catalog. Every list, picker, page and API view begins here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from apps.accounts.models import User
+from apps.catalog import registry
+from apps.catalog.cards import CardStatus, card_status
+from apps.catalog.digest import model_digest
+from apps.catalog.lineage import DATASET, JOB, MODEL, edges_into, lineage_graph
+from apps.catalog.models import ExternalSecret, ModelEntry, ModelFile
+from apps.catalog.scanning import missing_files
+from apps.core.permissions import visible_to
+from apps.core.transitions import get_or_not_found
+
+__all__ = [
+    "LineageSummary",
+    "lineage_graph",
+    "model_card",
+    "model_digest",
+    "model_files",
+    "model_get",
+    "model_missing_files",
+    "model_version_named",
+    "model_versions",
+    "models_lineage",
+    "models_visible_to",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LineageSummary:
+    """What one model was made of, as far as the asking person may see it."""
+
+    dataset_ids: tuple[UUID, ...] = ()
+    base_model_id: UUID | None = None
+    job_id: UUID | None = None
+
+
+def models_visible_to(actor: User | None) -> QuerySet[ModelEntry]:
+    """Return the models that exist for *actor*, newest first, with team, submitter and ``api_key_set``."""
+    secrets = ExternalSecret.objects.filter(model_id=OuterRef("pk"))
+    return (
+        visible_to(actor, ModelEntry.objects.all())
+        .select_related("team", "submitted_by", "created_by")
+        .annotate(api_key_set=Exists(secrets))
+    )
+
+
+def model_get(*, actor: User | None, model_id: UUID | str) -> ModelEntry:
+    """Return one visible model; raises ``NotFound`` for absent, invisible and malformed ids alike."""
+    return get_or_not_found(models_visible_to(actor), model_id, "model")
+
+
+def model_versions(*, actor: User | None, model: ModelEntry) -> QuerySet[ModelEntry]:
+    """Return the visible versions of the same model (team, name and type), newest version first."""
+    same = models_visible_to(actor).filter(team_id=model.team_id, name=model.name, type=model.type)
+    return same.order_by("-version_key")
+
+
+def model_version_named(*, actor: User | None, model: ModelEntry, version_key: str) -> ModelEntry | None:
+    """Return the visible version of *model* with this semantic key, if there is one."""
+    return model_versions(actor=actor, model=model).filter(version_key=version_key).first()
+
+
+def model_files(model: ModelEntry) -> QuerySet[ModelFile]:
+    """Return the files of *model* by name."""
+    return model.files.select_related("uploaded_by").order_by("filename")
+
+
+def model_card(model: ModelEntry) -> CardStatus:
+    """Return the card of *model* with what is missing."""
+    return card_status(model.metadata)
+
+
+def model_missing_files(model: ModelEntry) -> list[str]:
+    """Return, in words, the files an internal model still lacks; external models need none."""
+    if model.is_external:
+        return []
+    return missing_files(list(model.files.values_list("filename", flat=True)))
+
+
+def models_lineage(actor: User | None, models: Sequence[ModelEntry]) -> dict[UUID, LineageSummary]:
+    """Return what each of *models* was made of; constant queries for a whole page."""
+    edges = edges_into([model.pk for model in models])
+    seen: dict[str, Collection[UUID]] = {}
+    for kind in (DATASET, MODEL, JOB):
+        ids = {edge.source_id for rows in edges.values() for edge in rows if edge.source_kind == kind}
+        seen[kind] = set(registry.lineage_nodes(actor, kind, ids)) if ids else set()
+    summaries = {}
+    for model in models:
+        visible: dict[str, list[Any]] = {DATASET: [], MODEL: [], JOB: []}
+        for edge in edges.get(model.pk, []):
+            if edge.source_id in seen.get(edge.source_kind, ()):
+                visible[edge.source_kind].append(edge.source_id)
+        summaries[model.pk] = LineageSummary(
+            tuple(visible[DATASET]), next(iter(visible[MODEL]), None), next(iter(visible[JOB]), None)
+        )
+    return summaries
