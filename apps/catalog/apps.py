@@ -1,8 +1,17 @@
-"""Application catalog."""
+"""The catalog application and what it registers with lower apps."""
 
 from django.apps import AppConfig
 
 
 class CatalogConfig(AppConfig):
+    """Models, their files, cards, lineage and versions."""
+
     name = "apps.catalog"
     label = "catalog"
+    verbose_name = "Catalog"
+
+    def ready(self) -> None:
+        """Register the approval subject and the lineage kinds that live here and below."""
+        from apps.catalog.wiring import register  # noqa: PLC0415 - models exist only now
+
+        register()

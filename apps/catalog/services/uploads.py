@@ -185,7 +185,6 @@ def model_file_delete(*, actor: User | None, model_id: UUID | str, filename: str
     if row is None:
         raise ValidationFailed.field("filename", "unknown", f"{model} has no file {filename[:100]}.")
     row.delete()
-    transaction.on_commit(lambda: store().delete(row.storage_key))
     audit.record(
         actor=actor,
         action="catalog.model.file_removed",
@@ -197,6 +196,8 @@ def model_file_delete(*, actor: User | None, model_id: UUID | str, filename: str
         scan_start(actor=actor, model=model)
     else:
         facts_clear(model)
+    # Last, and under the lock: after the commit an upload of the same name could already lie there.
+    store().delete(row.storage_key)
     return model
 
 

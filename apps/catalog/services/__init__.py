@@ -1,0 +1,51 @@
+"""Everything that changes the catalog, and what other apps may ask of a model."""
+
+from apps.catalog.services.cleanup import discarded_files_sweep
+from apps.catalog.services.entries import model_blockers, model_create, model_delete, model_update
+from apps.catalog.services.external import model_external_target
+from apps.catalog.services.lineage import lineage_add, lineage_forget
+from apps.catalog.services.outputs import (
+    model_materialise,
+    model_register_output,
+    model_require_deployable,
+    model_require_runnable,
+)
+from apps.catalog.services.reviews import (
+    model_check_approval,
+    model_decide,
+    model_deprecate,
+    model_reopen,
+    model_set_status,
+    model_submit,
+    model_withdraw,
+)
+from apps.catalog.services.scans import model_scan_run, scan_failed, scans_resend
+from apps.catalog.services.uploads import model_file_delete, model_rescan, model_upload
+
+__all__ = [
+    "discarded_files_sweep",
+    "lineage_add",
+    "lineage_forget",
+    "model_blockers",
+    "model_check_approval",
+    "model_create",
+    "model_decide",
+    "model_delete",
+    "model_deprecate",
+    "model_external_target",
+    "model_file_delete",
+    "model_materialise",
+    "model_register_output",
+    "model_reopen",
+    "model_require_deployable",
+    "model_require_runnable",
+    "model_rescan",
+    "model_scan_run",
+    "model_set_status",
+    "model_submit",
+    "model_update",
+    "model_upload",
+    "model_withdraw",
+    "scan_failed",
+    "scans_resend",
+]
