@@ -216,6 +216,11 @@ declare(
     ("LLMOPS_LOCAL_GPUS", "int", "0", "GPUs of this machine that workloads may use."),
     ("LLMOPS_LOCAL_PORTS", "str", "20000-20999", "Ports that local model servers may listen on (loopback only)."),
 )
+declare(
+    "catalog",
+    ("LLMOPS_CATALOG_SCAN_MEMORY_BYTES", "int", "2147483648", "Address space of the process that scans model files."),
+    ("LLMOPS_CATALOG_SCAN_SECONDS", "int", "300", "Longest scan of one model's files."),
+)
 
 
 def read_files() -> None:

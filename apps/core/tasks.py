@@ -27,11 +27,18 @@ def enqueue(task_name: str, *args: Any, countdown: float | None = None) -> None:
 
     def send() -> None:
         try:
-            current_app.tasks[task_name].apply_async(args=args, countdown=countdown)
-        except (OSError, current_app.connection().connection_errors) as error:
+            _task(task_name).apply_async(args=args, countdown=countdown)
+        except (OSError, *current_app.connection().connection_errors) as error:
             logger.warning("task_not_sent", extra={"task": task_name, "error": str(error)})
 
     transaction.on_commit(send)
+
+
+def _task(name: str) -> Any:
+    """The registered task. Only workers import all task modules at start; other processes do it at the first need."""
+    if name not in current_app.tasks:
+        current_app.loader.import_default_modules()
+    return current_app.tasks[name]
 
 
 def recording_denials(function: Callable[..., Any]) -> Callable[..., Any]:

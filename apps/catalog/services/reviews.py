@@ -52,7 +52,7 @@ def model_reopen(*, actor: User | None, model_id: UUID | str) -> ModelEntry:
     """Take a rejected or approved model back to draft; an approval lapses by it."""
     model = model_locked(actor=actor, model_id=model_id, verb="change")
     if model.status == ModelStatus.APPROVED:
-        approvals_lapse(kind=APPROVAL_KIND, subject_id=model.pk, reason="Taken back to draft.", actor=actor)
+        _lapse(actor, model, "Taken back to draft.")
     else:
         transition(model, ModelStatus.DRAFT, MODEL_TRANSITIONS)
     audit.record(actor=actor, action="catalog.model.reopened", resource=model)
@@ -125,9 +125,16 @@ def lapse_if_changed(*, actor: User | None, model: ModelEntry, reason: str) -> b
     """Let the approval of the locked *model* lapse when it no longer is what was approved; refreshes *model*."""
     if model.status != ModelStatus.APPROVED or model.digest == model_digest(model):
         return False
-    approvals_lapse(kind=APPROVAL_KIND, subject_id=model.pk, reason=reason, actor=actor)
-    model.refresh_from_db()
+    _lapse(actor, model, reason)
     return True
+
+
+def _lapse(actor: User | None, model: ModelEntry, reason: str) -> None:
+    """End the approval; governance calls back and makes the draft. Without a request there is only the status."""
+    if not approvals_lapse(kind=APPROVAL_KIND, subject_id=model.pk, reason=reason, actor=actor):
+        transition(model, ModelStatus.DRAFT, MODEL_TRANSITIONS, digest="", approved_at=None)
+        audit.record(actor=actor, action="catalog.model.lapsed", resource=model, metadata={"reason": reason})
+    model.refresh_from_db()
 
 
 @transaction.atomic
