@@ -59,16 +59,12 @@ class ModelSubject(ApprovalSubject):
 
     def on_submitted(self, obj: ModelEntry, *, actor: User | None, request: Any) -> None:
         """draft → pending_review."""
-        transition(
-            obj, ModelStatus.PENDING_REVIEW, MODEL_TRANSITIONS, submitted_by=actor, submitted_at=clock.now()
-        )
+        transition(obj, ModelStatus.PENDING_REVIEW, MODEL_TRANSITIONS, submitted_by=actor, submitted_at=clock.now())
         audit.record(actor=actor, action="catalog.model.submitted", resource=obj)
 
     def on_approved(self, obj: ModelEntry, *, actor: User | None, request: Any) -> None:
         """pending_review → approved, with the digest that the approval stands for."""
-        transition(
-            obj, ModelStatus.APPROVED, MODEL_TRANSITIONS, approved_at=clock.now(), digest=model_digest(obj)
-        )
+        transition(obj, ModelStatus.APPROVED, MODEL_TRANSITIONS, approved_at=clock.now(), digest=model_digest(obj))
         audit.record(actor=actor, action="catalog.model.approved", resource=obj, metadata={"digest": obj.digest})
 
     def on_rejected(self, obj: ModelEntry, *, actor: User | None, request: Any) -> None:

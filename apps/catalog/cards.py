@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 
-
 @dataclass(frozen=True, slots=True)
 class CardField:
     """One required field; any of ``keys`` in the metadata fills it."""

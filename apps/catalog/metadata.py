@@ -24,15 +24,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def clean_metadata(metadata: object) -> dict[str, Any]:
     """Return *metadata* as it may be stored; raises ``ValidationFailed`` on field ``metadata``."""
     if not isinstance(metadata, Mapping):
-        raise ValidationFailed.field("metadata", "invalid", "metadata must be an object, for example {\"purpose\": \"…\"}.")
+        raise ValidationFailed.field("metadata", "invalid", 'metadata must be an object, for example {"purpose": "…"}.')
     _check_depth(metadata)
     try:
         size = len(json.dumps(metadata, allow_nan=False).encode())
     except (TypeError, ValueError):
-        raise ValidationFailed.field("metadata", "invalid", "metadata holds a value that JSON cannot express.") from None
+        raise ValidationFailed.field(
+            "metadata", "invalid", "metadata holds a value that JSON cannot express."
+        ) from None
     if size > METADATA_LIMIT:
         raise ValidationFailed.field(
-            "metadata", "too_large", f"metadata has {size:,} bytes; at most {METADATA_LIMIT:,} are kept. Link to long texts."
+            "metadata",
+            "too_large",
+            f"metadata has {size:,} bytes; at most {METADATA_LIMIT:,} are kept. Link to long texts.",
         )
     return {key: value for key, value in metadata.items() if key not in ANSWERED_KEYS}
 
@@ -40,7 +44,9 @@ def clean_metadata(metadata: object) -> dict[str, Any]:
 def _check_depth(metadata: object) -> None:
     for value, depth in _walk(metadata):
         if depth > DEPTH_LIMIT:
-            raise ValidationFailed.field("metadata", "too_deep", f"metadata is nested deeper than {DEPTH_LIMIT} levels.")
+            raise ValidationFailed.field(
+                "metadata", "too_deep", f"metadata is nested deeper than {DEPTH_LIMIT} levels."
+            )
         if isinstance(value, str) and "\x00" in value:
             raise ValidationFailed.field("metadata", "nul", "metadata holds a NUL character; remove it.")
 
@@ -77,7 +83,9 @@ def take_secret(metadata: dict[str, Any], *, external: bool) -> str | None | Uns
         return UNSET
     if not external:
         raise ValidationFailed.field(
-            "metadata.api_key", "not_external", "Only external models have an API key; remove it, metadata is shown openly."
+            "metadata.api_key",
+            "not_external",
+            "Only external models have an API key; remove it, metadata is shown openly.",
         )
     value = sent[0]
     if value is None or value == "":
@@ -104,10 +112,16 @@ def check_external(metadata: Mapping[str, Any]) -> None:
     name = metadata.get("model_name")
     if not isinstance(name, str) or not name.strip():
         errors.append(
-            FieldError("metadata.model_name", "required", "An external model needs metadata.model_name, the provider's name for it.")
+            FieldError(
+                "metadata.model_name",
+                "required",
+                "An external model needs metadata.model_name, the provider's name for it.",
+            )
         )
     elif len(name) > 200 or _CONTROL.search(name):
-        errors.append(FieldError("metadata.model_name", "invalid", "model_name must be one line of at most 200 characters."))
+        errors.append(
+            FieldError("metadata.model_name", "invalid", "model_name must be one line of at most 200 characters.")
+        )
     if (problem := _url_problem(provider, metadata.get("base_url"))) is not None:
         errors.append(FieldError("metadata.base_url", *problem))
     if errors:

@@ -166,7 +166,11 @@ def test_digest_covers_card_files_and_sources_only(cast: Cast) -> None:
     model = make_ready(cast.ada, cast.support)
     before = model_digest(model)
     services.lineage_add(
-        source_kind="model", source_id=model.pk, target_kind="evaluation_run", target_id=uuid4(), relation="evaluated_by"
+        source_kind="model",
+        source_id=model.pk,
+        target_kind="evaluation_run",
+        target_id=uuid4(),
+        relation="evaluated_by",
     )
     assert model_digest(model) == before
     services.lineage_add(
@@ -318,7 +322,9 @@ def test_deletion_lists_its_blockers(cast: Cast, monkeypatch: pytest.MonkeyPatch
     services.model_update(actor=cast.ada, model_id=base.pk, visibility="organisation")
     make_model(cast.ada, cast.support, name="child", type="fine-tuned", base_model_id=base.pk)
     make_model(cast.eve, cast.research, name="secret-child", type="fine-tuned", base_model_id=base.pk)
-    monkeypatch.setattr(registry, "_delete_blockers", [lambda model: [Blocker("serving_endpoint", "1", "endpoint chat")]])
+    monkeypatch.setattr(
+        registry, "_delete_blockers", [lambda model: [Blocker("serving_endpoint", "1", "endpoint chat")]]
+    )
     with pytest.raises(Conflict) as refusal:
         services.model_delete(actor=cast.ada, model_id=base.pk)
     assert [error.code for error in refusal.value.errors] == [

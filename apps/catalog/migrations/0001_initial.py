@@ -8,184 +8,387 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("accounts", "0001_initial"),
+        ("auth", "0012_alter_user_first_name_max_length"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DiscardedFiles',
+            name="DiscardedFiles",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('prefix', models.CharField(max_length=1024, unique=True)),
-                ('due_at', models.DateTimeField(db_index=True)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                ("prefix", models.CharField(max_length=1024, unique=True)),
+                ("due_at", models.DateTimeField(db_index=True)),
             ],
             options={
-                'verbose_name': 'discarded files',
-                'verbose_name_plural': 'discarded files',
-                'ordering': ['-created_at', 'id'],
-                'abstract': False,
+                "verbose_name": "discarded files",
+                "verbose_name_plural": "discarded files",
+                "ordering": ["-created_at", "id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ModelEntry',
+            name="ModelEntry",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('visibility', models.CharField(choices=[('team', 'Team'), ('organisation', 'Organisation')], default='team', max_length=16)),
-                ('name', models.CharField(max_length=200)),
-                ('version', models.CharField(help_text='As it was sent.', max_length=64)),
-                ('version_key', models.CharField(db_collation='C', editable=False, max_length=255)),
-                ('type', models.CharField(choices=[('base', 'Base'), ('fine-tuned', 'Fine-tuned'), ('external', 'External')], max_length=20)),
-                ('status', models.CharField(choices=[('draft', 'Draft'), ('pending_review', 'Pending review'), ('approved', 'Approved'), ('rejected', 'Rejected'), ('deprecated', 'Deprecated')], default='draft', max_length=20)),
-                ('model_family', models.CharField(blank=True, default='', max_length=100)),
-                ('provider', models.CharField(blank=True, choices=[('openai', 'OpenAI'), ('ollama', 'Ollama'), ('openai_compatible', 'OpenAI-compatible')], default='', max_length=30)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('digest', models.CharField(blank=True, default='', help_text='What the approval stands for.', max_length=64)),
-                ('scan_status', models.CharField(choices=[('none', 'No files'), ('pending', 'Scanning'), ('safe', 'Safe'), ('unsafe', 'Unsafe'), ('corrupt', 'Corrupt')], default='none', max_length=10)),
-                ('architecture', models.CharField(blank=True, default='', max_length=200)),
-                ('detected_family', models.CharField(blank=True, default='', max_length=100)),
-                ('dtype', models.CharField(blank=True, default='', max_length=30)),
-                ('parameter_count', models.BigIntegerField(blank=True, null=True)),
-                ('context_length', models.BigIntegerField(blank=True, help_text='Tokens.', null=True)),
-                ('weight_bytes', models.BigIntegerField(blank=True, null=True)),
-                ('memory_bytes', models.BigIntegerField(blank=True, help_text='Estimate for one request.', null=True)),
-                ('submitted_at', models.DateTimeField(blank=True, null=True)),
-                ('approved_at', models.DateTimeField(blank=True, null=True)),
-                ('deprecated_at', models.DateTimeField(blank=True, null=True)),
-                ('source_job_id', models.UUIDField(blank=True, null=True, unique=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('submitted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('successor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='catalog.modelentry')),
-                ('team', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.team')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[("team", "Team"), ("organisation", "Organisation")], default="team", max_length=16
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("version", models.CharField(help_text="As it was sent.", max_length=64)),
+                ("version_key", models.CharField(db_collation="C", editable=False, max_length=255)),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[("base", "Base"), ("fine-tuned", "Fine-tuned"), ("external", "External")],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("pending_review", "Pending review"),
+                            ("approved", "Approved"),
+                            ("rejected", "Rejected"),
+                            ("deprecated", "Deprecated"),
+                        ],
+                        default="draft",
+                        max_length=20,
+                    ),
+                ),
+                ("model_family", models.CharField(blank=True, default="", max_length=100)),
+                (
+                    "provider",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("openai", "OpenAI"),
+                            ("ollama", "Ollama"),
+                            ("openai_compatible", "OpenAI-compatible"),
+                        ],
+                        default="",
+                        max_length=30,
+                    ),
+                ),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                (
+                    "digest",
+                    models.CharField(blank=True, default="", help_text="What the approval stands for.", max_length=64),
+                ),
+                (
+                    "scan_status",
+                    models.CharField(
+                        choices=[
+                            ("none", "No files"),
+                            ("pending", "Scanning"),
+                            ("safe", "Safe"),
+                            ("unsafe", "Unsafe"),
+                            ("corrupt", "Corrupt"),
+                        ],
+                        default="none",
+                        max_length=10,
+                    ),
+                ),
+                ("architecture", models.CharField(blank=True, default="", max_length=200)),
+                ("detected_family", models.CharField(blank=True, default="", max_length=100)),
+                ("dtype", models.CharField(blank=True, default="", max_length=30)),
+                ("parameter_count", models.BigIntegerField(blank=True, null=True)),
+                ("context_length", models.BigIntegerField(blank=True, help_text="Tokens.", null=True)),
+                ("weight_bytes", models.BigIntegerField(blank=True, null=True)),
+                ("memory_bytes", models.BigIntegerField(blank=True, help_text="Estimate for one request.", null=True)),
+                ("submitted_at", models.DateTimeField(blank=True, null=True)),
+                ("approved_at", models.DateTimeField(blank=True, null=True)),
+                ("deprecated_at", models.DateTimeField(blank=True, null=True)),
+                ("source_job_id", models.UUIDField(blank=True, null=True, unique=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "submitted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "successor",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="catalog.modelentry",
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.team"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'model',
-                'ordering': ['-created_at', 'id'],
-                'permissions': [('upload_modelentry', 'Can upload files to a model'), ('submit_modelentry', 'Can submit a model for review'), ('approve_modelentry', 'Can approve a model'), ('export_modelentry', 'Can export a model')],
-                'abstract': False,
+                "verbose_name": "model",
+                "ordering": ["-created_at", "id"],
+                "permissions": [
+                    ("upload_modelentry", "Can upload files to a model"),
+                    ("submit_modelentry", "Can submit a model for review"),
+                    ("approve_modelentry", "Can approve a model"),
+                    ("export_modelentry", "Can export a model"),
+                ],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ExternalSecret',
+            name="ExternalSecret",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('ciphertext', models.TextField()),
-                ('set_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('model', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='external_secret', to='catalog.modelentry')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                ("ciphertext", models.TextField()),
+                (
+                    "set_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "model",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="external_secret",
+                        to="catalog.modelentry",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'external secret',
-                'ordering': ['-created_at', 'id'],
-                'abstract': False,
+                "verbose_name": "external secret",
+                "ordering": ["-created_at", "id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ModelEntryGrant',
+            name="ModelEntryGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='catalog.modelentry')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "content_object",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="grants", to="catalog.modelentry"
+                    ),
+                ),
+                ("permission", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission")),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ModelFile',
+            name="ModelFile",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('filename', models.CharField(max_length=255)),
-                ('kind', models.CharField(choices=[('weights', 'Weights'), ('config', 'Config'), ('tokenizer', 'Tokenizer'), ('other', 'Other')], max_length=10)),
-                ('format', models.CharField(max_length=30)),
-                ('size', models.BigIntegerField(help_text='Bytes.')),
-                ('sha256', models.CharField(max_length=64)),
-                ('storage_key', models.CharField(max_length=1024)),
-                ('scan_status', models.CharField(choices=[('pending', 'Scanning'), ('safe', 'Safe'), ('unsafe', 'Unsafe'), ('corrupt', 'Corrupt')], default='pending', max_length=10)),
-                ('scan_reasons', models.JSONField(blank=True, default=list)),
-                ('facts', models.JSONField(blank=True, default=dict)),
-                ('scanned_at', models.DateTimeField(blank=True, null=True)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='files', to='catalog.modelentry')),
-                ('uploaded_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                ("filename", models.CharField(max_length=255)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("weights", "Weights"),
+                            ("config", "Config"),
+                            ("tokenizer", "Tokenizer"),
+                            ("other", "Other"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("format", models.CharField(max_length=30)),
+                ("size", models.BigIntegerField(help_text="Bytes.")),
+                ("sha256", models.CharField(max_length=64)),
+                ("storage_key", models.CharField(max_length=1024)),
+                (
+                    "scan_status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Scanning"),
+                            ("safe", "Safe"),
+                            ("unsafe", "Unsafe"),
+                            ("corrupt", "Corrupt"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("scan_reasons", models.JSONField(blank=True, default=list)),
+                ("facts", models.JSONField(blank=True, default=dict)),
+                ("scanned_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="files", to="catalog.modelentry"
+                    ),
+                ),
+                (
+                    "uploaded_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'model file',
-                'ordering': ('filename',),
-                'abstract': False,
+                "verbose_name": "model file",
+                "ordering": ("filename",),
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='LineageEdge',
+            name="LineageEdge",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('source_kind', models.CharField(max_length=30)),
-                ('source_id', models.UUIDField()),
-                ('target_kind', models.CharField(max_length=30)),
-                ('target_id', models.UUIDField()),
-                ('relation', models.CharField(choices=[('trained_on', 'trained on'), ('derived_from', 'derived from'), ('produced_by', 'produced by'), ('evaluated_by', 'evaluates'), ('served_by', 'serves'), ('used_by', 'uses')], max_length=20)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                ("source_kind", models.CharField(max_length=30)),
+                ("source_id", models.UUIDField()),
+                ("target_kind", models.CharField(max_length=30)),
+                ("target_id", models.UUIDField()),
+                (
+                    "relation",
+                    models.CharField(
+                        choices=[
+                            ("trained_on", "trained on"),
+                            ("derived_from", "derived from"),
+                            ("produced_by", "produced by"),
+                            ("evaluated_by", "evaluates"),
+                            ("served_by", "serves"),
+                            ("used_by", "uses"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'lineage edge',
-                'ordering': ['-created_at', 'id'],
-                'abstract': False,
-                'indexes': [models.Index(fields=['source_kind', 'source_id'], name='catalog_lineage_downstream')],
-                'constraints': [models.UniqueConstraint(fields=('target_kind', 'target_id', 'source_kind', 'source_id', 'relation'), name='catalog_lineage_edge_once'), models.CheckConstraint(condition=models.Q(('source_id', models.F('target_id')), ('source_kind', models.F('target_kind')), _negated=True), name='catalog_lineage_no_self')],
+                "verbose_name": "lineage edge",
+                "ordering": ["-created_at", "id"],
+                "abstract": False,
+                "indexes": [models.Index(fields=["source_kind", "source_id"], name="catalog_lineage_downstream")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("target_kind", "target_id", "source_kind", "source_id", "relation"),
+                        name="catalog_lineage_edge_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("source_id", models.F("target_id")),
+                            ("source_kind", models.F("target_kind")),
+                            _negated=True,
+                        ),
+                        name="catalog_lineage_no_self",
+                    ),
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='modelentry',
-            index=models.Index(fields=['team', '-created_at'], name='catalog_model_team_newest'),
+            model_name="modelentry",
+            index=models.Index(fields=["team", "-created_at"], name="catalog_model_team_newest"),
         ),
         migrations.AddIndex(
-            model_name='modelentry',
-            index=models.Index(condition=models.Q(('status', 'approved'), ('visibility', 'organisation')), fields=['-created_at'], name='catalog_model_shared'),
+            model_name="modelentry",
+            index=models.Index(
+                condition=models.Q(("status", "approved"), ("visibility", "organisation")),
+                fields=["-created_at"],
+                name="catalog_model_shared",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='modelentry',
-            constraint=models.UniqueConstraint(fields=('team', 'name', 'type', 'version_key'), name='catalog_model_version_once'),
+            model_name="modelentry",
+            constraint=models.UniqueConstraint(
+                fields=("team", "name", "type", "version_key"), name="catalog_model_version_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='modelentry',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['draft', 'pending_review', 'approved', 'rejected', 'deprecated'])), name='catalog_model_status_known'),
+            model_name="modelentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["draft", "pending_review", "approved", "rejected", "deprecated"])),
+                name="catalog_model_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='modelentry',
-            constraint=models.CheckConstraint(condition=models.Q(('type__in', ['base', 'fine-tuned', 'external'])), name='catalog_model_type_known'),
+            model_name="modelentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("type__in", ["base", "fine-tuned", "external"])), name="catalog_model_type_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='modelentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'approved'), _negated=True), models.Q(('digest', ''), _negated=True), _connector='OR'), name='catalog_model_approval_has_digest'),
+            model_name="modelentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "approved"), _negated=True),
+                    models.Q(("digest", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="catalog_model_approval_has_digest",
+            ),
         ),
         migrations.AlterUniqueTogether(
-            name='modelentrygrant',
-            unique_together={('user', 'permission', 'content_object')},
+            name="modelentrygrant",
+            unique_together={("user", "permission", "content_object")},
         ),
         migrations.AddIndex(
-            model_name='modelfile',
-            index=models.Index(condition=models.Q(('scan_status', 'pending')), fields=['created_at'], name='catalog_file_unscanned'),
+            model_name="modelfile",
+            index=models.Index(
+                condition=models.Q(("scan_status", "pending")), fields=["created_at"], name="catalog_file_unscanned"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='modelfile',
-            constraint=models.UniqueConstraint(fields=('model', 'filename'), name='catalog_file_name_once'),
+            model_name="modelfile",
+            constraint=models.UniqueConstraint(fields=("model", "filename"), name="catalog_file_name_once"),
         ),
         migrations.AddConstraint(
-            model_name='modelfile',
-            constraint=models.CheckConstraint(condition=models.Q(('size__gte', 0)), name='catalog_file_size_not_negative'),
+            model_name="modelfile",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("size__gte", 0)), name="catalog_file_size_not_negative"
+            ),
         ),
     ]

@@ -60,9 +60,7 @@ def read_config(path: Path) -> dict[str, Any]:
         )
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or not model_type.strip() or len(model_type) > 100:
-        raise corrupt(
-            "model_type", 'config.json has no model_type (a short text such as "llama").', "Add model_type."
-        )
+        raise corrupt("model_type", 'config.json has no model_type (a short text such as "llama").', "Add model_type.")
     # Multimodal configurations keep the language model's numbers one level down.
     text = config.get("text_config")
     numbers = {**config, **text} if isinstance(text, dict) else config
@@ -72,18 +70,14 @@ def read_config(path: Path) -> dict[str, Any]:
     hidden, heads = _first(numbers, "hidden_size", "n_embd"), _first(numbers, "num_attention_heads", "n_head")
     kv_heads = numbers.get("num_key_value_heads") or heads
     if heads and kv_heads and heads % kv_heads:
-        raise corrupt(
-            "heads", f"num_attention_heads ({heads}) is not a multiple of num_key_value_heads ({kv_heads})."
-        )
+        raise corrupt("heads", f"num_attention_heads ({heads}) is not a multiple of num_key_value_heads ({kv_heads}).")
     head_dim = numbers.get("head_dim") or (hidden // heads if hidden and heads else None)
     dtype = config.get("dtype", config.get("torch_dtype"))
     return {
         "model_type": model_type,
         "family": family_of(model_type),
         "architecture": _architecture(config),
-        "context_length": _first(
-            numbers, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length"
-        ),
+        "context_length": _first(numbers, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length"),
         "vocab_size": numbers.get("vocab_size"),
         "layers": _first(numbers, "num_hidden_layers", "n_layer"),
         "kv_heads": kv_heads,

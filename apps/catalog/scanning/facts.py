@@ -63,14 +63,10 @@ def check_index(report: FileReport, index: dict[str, Any], filenames: set[str]) 
         return
     for shard in sorted(set(weight_map.values())):
         if shard not in filenames:
-            _refuse(
-                report, "missing_shard", f"The index names the shard {shard[:200]!r}, which is not uploaded."
-            )
+            _refuse(report, "missing_shard", f"The index names the shard {shard[:200]!r}, which is not uploaded.")
             return
 
 
 def _refuse(report: FileReport, code: str, message: str) -> None:
     report.verdict = Verdict.CORRUPT
-    report.reasons.append(
-        Reason(code, message, "Upload the missing shard, or the index that belongs to these shards.")
-    )
+    report.reasons.append(Reason(code, message, "Upload the missing shard, or the index that belongs to these shards."))

@@ -82,9 +82,7 @@ class _Reader:
             raise corrupt("value_type", f"The metadata uses the unknown value type {kind}.")
         item, count = self.number("<I"), self.number("<Q")
         if count > ARRAY_LIMIT:
-            raise corrupt(
-                "array_length", f"A list claims {count:,} values; at most {ARRAY_LIMIT:,} are read."
-            )
+            raise corrupt("array_length", f"A list claims {count:,} values; at most {ARRAY_LIMIT:,} are read.")
         if item in _SCALARS:
             self.skip(count * struct.calcsize(_SCALARS[item]))
         elif item == _STRING:
@@ -115,9 +113,7 @@ def read_gguf(path: Path) -> dict[str, Any]:
             raise corrupt("version", f"GGUF version {version} is not known (2 and 3 are).")
         tensor_count, pair_count = reader.number("<Q"), reader.number("<Q")
         if not 0 < tensor_count <= TENSOR_LIMIT or pair_count > KEY_VALUE_LIMIT:
-            raise corrupt(
-                "counts", f"The head claims {tensor_count:,} tensors and {pair_count:,} metadata entries."
-            )
+            raise corrupt("counts", f"The head claims {tensor_count:,} tensors and {pair_count:,} metadata entries.")
         metadata: dict[str, Any] = {}
         for _ in range(pair_count):
             key = reader.string(limit=65_535)
@@ -159,9 +155,7 @@ def _tensor_infos(reader: _Reader, count: int) -> tuple[list[tuple[int, int, str
         dtype, per_block, block_bytes = _TENSOR_TYPES[kind]
         elements = math.prod(shape)
         if not 0 < elements < 2**53 or (shape and shape[0] % per_block):
-            raise corrupt(
-                "tensor_shape", f"Tensor {name[:200]!r} has the impossible shape {shape} for type {dtype}."
-            )
+            raise corrupt("tensor_shape", f"Tensor {name[:200]!r} has the impossible shape {shape} for type {dtype}.")
         length = elements // per_block * block_bytes
         spans.append((offset, offset + length, name))
         parameters += elements

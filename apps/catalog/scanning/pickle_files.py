@@ -42,9 +42,7 @@ _HARMLESS = {
 _MEMBER = re.compile(
     r"^(?P<root>[^/]+)/(data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id)$"
 )
-SAFETENSORS_REMEDY = (
-    "Save the weights as safetensors (save_pretrained does so by default) and upload those instead."
-)
+SAFETENSORS_REMEDY = "Save the weights as safetensors (save_pretrained does so by default) and upload those instead."
 
 
 def read_pickle_weights(path: Path) -> dict[str, Any]:
@@ -156,18 +154,14 @@ def _scan_archive(path: Path) -> list[str]:
 def _check_members(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     """Insist on the layout that torch.save writes: stored members under one root, no doubles, no code."""
     if len(members) > MEMBER_LIMIT:
-        raise corrupt(
-            "archive", f"The archive has {len(members):,} members; at most {MEMBER_LIMIT:,} are read."
-        )
+        raise corrupt("archive", f"The archive has {len(members):,} members; at most {MEMBER_LIMIT:,} are read.")
     roots: set[str] = set()
     names: set[str] = set()
     pickles = []
     for info in members:
         shown = info.filename[:200]
         if info.filename in names:
-            raise corrupt(
-                "archive_double", f"The archive holds {shown!r} twice; readers disagree on which one counts."
-            )
+            raise corrupt("archive_double", f"The archive holds {shown!r} twice; readers disagree on which one counts.")
         names.add(info.filename)
         if "/code/" in info.filename or info.filename.endswith((".py", "constants.pkl")):
             raise unsafe(
@@ -198,7 +192,5 @@ def _check_members(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
                 )
             pickles.append(info)
     if len(roots) != 1 or len(pickles) != 1:
-        raise corrupt(
-            "archive", "The archive is not one torch checkpoint (exactly one data.pkl is expected)."
-        )
+        raise corrupt("archive", "The archive is not one torch checkpoint (exactly one data.pkl is expected).")
     return pickles

@@ -31,9 +31,7 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     """
     size = path.stat().st_size
     if size < 8:
-        raise corrupt(
-            "too_short", f"The file has {size} bytes; a safetensors file starts with an 8-byte length."
-        )
+        raise corrupt("too_short", f"The file has {size} bytes; a safetensors file starts with an 8-byte length.")
     with path.open("rb") as file:
         header_length = int.from_bytes(file.read(8), "little")
         if header_length > HEADER_LIMIT:
@@ -42,9 +40,7 @@ def read_safetensors(path: Path) -> dict[str, Any]:
                 f"The header claims {header_length:,} bytes; at most {HEADER_LIMIT:,} are allowed.",
             )
         if header_length > size - 8:
-            raise corrupt(
-                "header_length", f"The header claims {header_length:,} bytes, but only {size - 8:,} follow."
-            )
+            raise corrupt("header_length", f"The header claims {header_length:,} bytes, but only {size - 8:,} follow.")
         raw = file.read(header_length)
     if not raw.startswith(b"{"):
         raise corrupt("header_json", "The header is not a JSON object.")
@@ -102,24 +98,14 @@ def _tensor_info(name: str, info: object) -> tuple[str, list[int], int, int]:
     if not isinstance(dtype, str) or dtype not in BITS:
         raise corrupt("tensor_dtype", f"Tensor {shown!r} has the unknown type {str(dtype)[:50]!r}.")
     shape = info.get("shape")
-    if (
-        not isinstance(shape, list)
-        or len(shape) > DIMENSION_LIMIT
-        or not all(_is_size(item) for item in shape)
-    ):
-        raise corrupt(
-            "tensor_shape", f"The shape of tensor {shown!r} is not a list of non-negative whole numbers."
-        )
+    if not isinstance(shape, list) or len(shape) > DIMENSION_LIMIT or not all(_is_size(item) for item in shape):
+        raise corrupt("tensor_shape", f"The shape of tensor {shown!r} is not a list of non-negative whole numbers.")
     offsets = info.get("data_offsets")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(item) for item in offsets):
-        raise corrupt(
-            "tensor_offsets", f"The data_offsets of tensor {shown!r} are not two non-negative whole numbers."
-        )
+        raise corrupt("tensor_offsets", f"The data_offsets of tensor {shown!r} are not two non-negative whole numbers.")
     begin, end = offsets
     if end < begin:
-        raise corrupt(
-            "tensor_offsets", f"Tensor {shown!r} ends (byte {end:,}) before it begins (byte {begin:,})."
-        )
+        raise corrupt("tensor_offsets", f"Tensor {shown!r} ends (byte {end:,}) before it begins (byte {begin:,}).")
     return dtype, shape, begin, end
 
 
@@ -137,11 +123,7 @@ def _check_coverage(spans: list[tuple[int, int, str]], buffer_size: int) -> None
                 f"Tensor {name[:200]!r} overlaps the tensor before it (byte {begin:,} < {position:,}).",
             )
         if begin > position:
-            raise corrupt(
-                "gap", f"{begin - position:,} bytes before tensor {name[:200]!r} belong to no tensor."
-            )
+            raise corrupt("gap", f"{begin - position:,} bytes before tensor {name[:200]!r} belong to no tensor.")
         position = end
     if position != buffer_size:
-        raise corrupt(
-            "trailing_bytes", f"{buffer_size - position:,} bytes after the last tensor belong to no tensor."
-        )
+        raise corrupt("trailing_bytes", f"{buffer_size - position:,} bytes after the last tensor belong to no tensor.")

@@ -37,18 +37,14 @@ def parse_json(raw: bytes, *, what: str) -> Any:
             f"The {what} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
         ) from None
     except ValueError as error:  # an integer of thousands of digits
-        raise corrupt(
-            "not_json", f"The {what} holds a value that cannot be read: {str(error)[:120]}."
-        ) from None
+        raise corrupt("not_json", f"The {what} holds a value that cannot be read: {str(error)[:120]}.") from None
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise corrupt(
-                "doubled_key", f"The key {key[:200]!r} occurs twice; readers disagree on which one counts."
-            )
+            raise corrupt("doubled_key", f"The key {key[:200]!r} occurs twice; readers disagree on which one counts.")
         result[key] = value
     return result
 

@@ -22,12 +22,9 @@ def read_tokenizer(path: Path) -> dict[str, Any]:
     if not isinstance(vocabulary, dict | list) or not vocabulary:
         raise corrupt("tokenizer_vocab", "tokenizer.json has no vocabulary (model.vocab).")
     if isinstance(vocabulary, dict) and not all(
-        isinstance(index, int) and not isinstance(index, bool) and 0 <= index < 2**31
-        for index in vocabulary.values()
+        isinstance(index, int) and not isinstance(index, bool) and 0 <= index < 2**31 for index in vocabulary.values()
     ):
-        raise corrupt(
-            "tokenizer_vocab", "tokenizer.json: every entry of model.vocab must map to a whole number."
-        )
+        raise corrupt("tokenizer_vocab", "tokenizer.json: every entry of model.vocab must map to a whole number.")
     return {"vocab_size": len(vocabulary), "kind": str(model.get("type", ""))[:50]}
 
 

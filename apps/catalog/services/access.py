@@ -42,5 +42,7 @@ def require_draft(model: ModelEntry, what: str) -> None:
         ModelStatus.APPROVED: "Create a new version, or take it back to draft (its approval lapses).",
         ModelStatus.DEPRECATED: "Create a new version.",
     }
-    message = f"{model} is {model.get_status_display().lower()}; {what} needs a draft. {ways[ModelStatus(model.status)]}"
+    message = (
+        f"{model} is {model.get_status_display().lower()}; {what} needs a draft. {ways[ModelStatus(model.status)]}"
+    )
     raise Conflict(message, errors=[FieldError("status", "not_draft", message)], code="not_draft")

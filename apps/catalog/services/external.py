@@ -19,9 +19,7 @@ def secret_apply(*, actor: User | None, model: ModelEntry, secret: str | None | 
         if deleted:
             audit.record(actor=actor, action="catalog.external_secret.removed", resource=model)
     else:
-        ExternalSecret.objects.update_or_create(
-            model=model, defaults={"ciphertext": encrypt(secret), "set_by": actor}
-        )
+        ExternalSecret.objects.update_or_create(model=model, defaults={"ciphertext": encrypt(secret), "set_by": actor})
         audit.record(actor=actor, action="catalog.external_secret.set", resource=model)
 
 

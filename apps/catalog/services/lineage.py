@@ -65,9 +65,7 @@ def sources_set(
         _set(actor, model, MODEL, LineageRelation.DERIVED_FROM, wanted, "baseModelId")
 
 
-def _set(
-    actor: User | None, model: ModelEntry, kind: str, relation: str, wanted: list[UUID], field: str
-) -> None:
+def _set(actor: User | None, model: ModelEntry, kind: str, relation: str, wanted: list[UUID], field: str) -> None:
     if len(wanted) > SOURCE_LIMIT:
         raise ValidationFailed.field(field, "too_many", f"At most {SOURCE_LIMIT} sources can be linked.")
     if kind == MODEL and model.pk in wanted:
@@ -79,9 +77,7 @@ def _set(
             raise ValidationFailed.field(field, "unknown", f"There is no {what} {pk} that you can see.")
     if kind == MODEL and wanted and _descends_from(wanted[0], model.pk):
         raise ValidationFailed.field(field, "circle", "That model was itself derived from this one.")
-    edges = LineageEdge.objects.filter(
-        target_kind=MODEL, target_id=model.pk, source_kind=kind, relation=relation
-    )
+    edges = LineageEdge.objects.filter(target_kind=MODEL, target_id=model.pk, source_kind=kind, relation=relation)
     present = {edge.source_id: edge for edge in edges}
     removable = registry.lineage_nodes(actor, kind, [pk for pk in present if pk not in wanted])
     LineageEdge.objects.filter(pk__in=[present[pk].pk for pk in removable]).delete()

@@ -192,9 +192,7 @@ def model_require_deployable(*, model: ModelEntry) -> None:
     """Raise ``GateRefused`` with every reason unless the model may be deployed: approved, unchanged, runnable."""
     errors = _not_runnable(model)
     if model.status != ModelStatus.APPROVED:
-        errors.insert(
-            0, FieldError("status", "not_approved", f"{model} is {model.status}; it must be approved first.")
-        )
+        errors.insert(0, FieldError("status", "not_approved", f"{model} is {model.status}; it must be approved first."))
     elif model.digest != model_digest(model):
         errors.insert(
             0, FieldError("digest", "changed", f"{model} has changed since it was approved; have it reviewed again.")
@@ -219,6 +217,4 @@ def _not_runnable(model: ModelEntry) -> list[FieldError]:
 
 def _refuse(model: ModelEntry, what: str, errors: list[FieldError]) -> None:
     if errors:
-        raise GateRefused(
-            f"{model} cannot {what}: {' '.join(error.message for error in errors[:5])}", errors=errors
-        )
+        raise GateRefused(f"{model} cannot {what}: {' '.join(error.message for error in errors[:5])}", errors=errors)

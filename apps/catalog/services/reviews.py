@@ -60,9 +60,7 @@ def model_reopen(*, actor: User | None, model_id: UUID | str) -> ModelEntry:
 
 
 @transaction.atomic
-def model_deprecate(
-    *, actor: User | None, model_id: UUID | str, successor_id: UUID | str | None = None
-) -> ModelEntry:
+def model_deprecate(*, actor: User | None, model_id: UUID | str, successor_id: UUID | str | None = None) -> ModelEntry:
     """End the life of an approved model, optionally naming the one to use instead."""
     model = model_locked(actor=actor, model_id=model_id, verb="change")
     successor = None
@@ -72,9 +70,7 @@ def model_deprecate(
             raise ValidationFailed.field(
                 "successorId", "invalid", "The successor must be another approved model that you can see."
             )
-    transition(
-        model, ModelStatus.DEPRECATED, MODEL_TRANSITIONS, deprecated_at=clock.now(), successor=successor
-    )
+    transition(model, ModelStatus.DEPRECATED, MODEL_TRANSITIONS, deprecated_at=clock.now(), successor=successor)
     audit.record(
         actor=actor,
         action="catalog.model.deprecated",
@@ -84,9 +80,7 @@ def model_deprecate(
     return model_get(actor=actor, model_id=model_id)
 
 
-def model_set_status(
-    *, actor: User | None, model_id: UUID | str, status: str, notes: str = ""
-) -> ModelEntry:
+def model_set_status(*, actor: User | None, model_id: UUID | str, status: str, notes: str = "") -> ModelEntry:
     """Bring the model to *status* by the step that leads there for this actor.
 
     On a pending model ``draft`` is a withdrawal by the submitter's side and a request for changes by a reviewer.

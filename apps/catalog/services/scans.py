@@ -73,9 +73,7 @@ def _scan(
 
 
 @transaction.atomic
-def _store_result(
-    model_id: UUID, files: Sequence[ModelFile], reports: Sequence[FileReport], facts: ModelFacts
-) -> str:
+def _store_result(model_id: UUID, files: Sequence[ModelFile], reports: Sequence[FileReport], facts: ModelFacts) -> str:
     model = get_locked(ModelEntry.objects.all(), model_id)
     hashes = {file.filename: file.sha256 for file in files}
     for report in reports:
@@ -135,7 +133,9 @@ def scan_failed(*, operation_id: UUID | str | None, message: str) -> None:
 def scans_resend() -> int:
     """Send scans that were lost (broker away, worker killed) again; returns how many."""
     late = clock.now() - OVERDUE
-    waiting = ModelEntry.objects.filter(scan_status=ScanStatus.PENDING, updated_at__lt=late).values_list("pk", flat=True)
+    waiting = ModelEntry.objects.filter(scan_status=ScanStatus.PENDING, updated_at__lt=late).values_list(
+        "pk", flat=True
+    )
     for pk in list(waiting[:500]):
         enqueue("apps.catalog.tasks.model_scan", str(pk))
     return len(waiting)

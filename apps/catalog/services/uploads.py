@@ -40,9 +40,7 @@ class IncomingFile(Protocol):
         """Yield the content."""
 
 
-def model_upload(
-    *, actor: User | None, model_id: UUID | str, files: Sequence[IncomingFile]
-) -> UploadResult:
+def model_upload(*, actor: User | None, model_id: UUID | str, files: Sequence[IncomingFile]) -> UploadResult:
     """Store *files* of a draft, all or none, and start their scan. A file of the same name is replaced.
 
     The bytes are first streamed beside the model, then moved into place in one short transaction; whatever
@@ -134,9 +132,7 @@ def _publish(
     return rows, scan_start(actor=actor, model=model)
 
 
-def file_register(
-    *, model: ModelEntry, filename: str, stored: StoredObject, key: str, actor: User | None
-) -> ModelFile:
+def file_register(*, model: ModelEntry, filename: str, stored: StoredObject, key: str, actor: User | None) -> ModelFile:
     """Write the row of a stored file, unscanned."""
     known = classify(filename)
     if known is None:
