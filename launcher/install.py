@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from launcher.console import Status, run_logged, seconds_text, step
 from launcher.paths import ROOT, var_dir
@@ -85,7 +86,7 @@ def make_venv() -> None:
         if VENV.exists():
             shutil.rmtree(VENV)
         remedy = "On Debian and Ubuntu the module is in a package of its own: apt-get install python3-venv"
-        run_logged([sys.executable, "-m", "venv", VENV], log=log_path(), remedy=remedy)
+        run_logged([sys.executable, "-m", "venv", str(VENV)], log=log_path(), remedy=remedy)
 
 
 def install_set(name: str) -> None:
@@ -99,33 +100,20 @@ def install_set(name: str) -> None:
     text = "".join(path.read_text() for path in requirement_files(name))
     count = sum(1 for line in text.splitlines() if "==" in line)
     with step(f"installing {count} packages of requirements/{name}.txt") as status:
-        pip = [
-            PYTHON,
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--no-input",
-            "--progress-bar",
-            "off",
-        ]
-        remedy = "Is the network up? Run the same command again: what is installed already is kept."
+        pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
+        pip += ["--no-input", "--progress-bar", "off"]
         if index and "torch==" in text:
             pinned = next(line.split()[0] for line in text.splitlines() if line.startswith("torch=="))
             status.say(f"{pinned} from {index}")
-            run_logged(
-                [*pip, "--index-url", index, pinned],
-                log=log_path(),
-                status=status,
-                describe=_pip_line,
-                remedy=remedy,
-            )
+            _pip([*pip, "--index-url", index, pinned], status)
         options = ["--no-deps"] if name == "demo" else []
-        file = ROOT / "requirements" / f"{name}.txt"
-        run_logged(
-            [*pip, *options, "-r", file], log=log_path(), status=status, describe=_pip_line, remedy=remedy
-        )
+        _pip([*pip, *options, "-r", str(ROOT / "requirements" / f"{name}.txt")], status)
     stamp.write_text(wanted + "\n")
+
+
+def _pip(command: list[str], status: Status) -> None:
+    remedy = "Is the network up? Run the same command again: what is installed already is kept."
+    run_logged(command, log=log_path(), status=status, describe=_pip_line, remedy=remedy)
 
 
 def _pip_line(line: str) -> str | None:
@@ -237,11 +225,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
         return 130
+    return _become(verb, rest)
+
+
+def _become(verb: str, arguments: list[str]) -> NoReturn:
+    """Let the verb take our place, under the environment's Python."""
     python = str(PYTHON) if PYTHON.exists() else sys.executable
     sys.stdout.flush()
     os.chdir(ROOT)
-    os.execv(python, [python, "-m", "launcher.verbs", verb, *rest])
-    return 0  # never reached: execv does not return
+    os.execv(python, [python, "-m", "launcher.verbs", verb, *arguments])
 
 
 if __name__ == "__main__":
