@@ -75,9 +75,7 @@ def _by_npm() -> None:
         ]
         run_logged(install, log=log_path(), status=status, cwd=folder)
         node = npm[0] if npm[0].endswith("node") else "node"
-        output = run_logged(
-            [node, "--input-type=module", "-e", UNPACK], log=log_path(), status=status, cwd=folder
-        )
+        output = run_logged([node, "--input-type=module", "-e", UNPACK], log=log_path(), status=status, cwd=folder)
         unpacked = Path(output.strip().splitlines()[-1])
         if unpacked.exists():
             shutil.copy2(unpacked, folder / "chromium")

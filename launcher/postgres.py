@@ -120,9 +120,7 @@ class Postgres:
             env={**os.environ, "PGCONNECT_TIMEOUT": "10"},
         )
         if done.returncode != 0:
-            raise LauncherError(
-                f"PostgreSQL refused `{program}`: {done.stderr.strip()} (log: {self.log_path})"
-            )
+            raise LauncherError(f"PostgreSQL refused `{program}`: {done.stderr.strip()} (log: {self.log_path})")
         return done.stdout
 
     def _initialise(self) -> None:
@@ -136,9 +134,7 @@ class Postgres:
                 )
             return
         if self.data_dir.exists() and any(self.data_dir.iterdir()):
-            raise LauncherError(
-                f"{self.data_dir} is not empty and no database. Move it away, or `make reset`."
-            )
+            raise LauncherError(f"{self.data_dir} is no database and not empty. Move it away, or `make reset`.")
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.data_dir.with_name(self.data_dir.name + ".making")
         shutil.rmtree(fresh, ignore_errors=True)  # an earlier start died half way
@@ -171,9 +167,7 @@ class Postgres:
             ended = process is not None and process.poll() is not None
             if ended or time.monotonic() > deadline:
                 why = "ended at once" if ended else f"was not ready within {START_SECONDS:.0f} s"
-                raise LauncherError(
-                    f"PostgreSQL {why}. Last lines of {self.log_path}:\n{last_lines(self.log_path)}"
-                )
+                raise LauncherError(f"PostgreSQL {why}. Last lines of {self.log_path}:\n{last_lines(self.log_path)}")
             time.sleep(0.05)
 
 
@@ -192,9 +186,7 @@ def initialise_cluster(path: Path) -> None:
     )
     if done.returncode != 0:
         shutil.rmtree(path, ignore_errors=True)
-        raise LauncherError(
-            f"PostgreSQL could not make its data folder {path}:\n{done.stdout}{done.stderr}".strip()
-        )
+        raise LauncherError(f"PostgreSQL could not make its data folder {path}:\n{done.stdout}{done.stderr}".strip())
 
 
 def copy_cluster(template: Path, path: Path) -> None:

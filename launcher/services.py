@@ -53,9 +53,7 @@ def write_env_file(path: Path, values: dict[str, str]) -> None:
     making.unlink(missing_ok=True)
     descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as handle:
-        handle.write(
-            "# Written when the servers start. Your own .env and the environment win over these lines.\n"
-        )
+        handle.write("# Written when the servers start. Your own .env and the environment win over these lines.\n")
         handle.writelines(f"{key}={value}\n" for key, value in values.items())
     making.replace(path)
 
@@ -130,9 +128,7 @@ class Services:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="launcher.services", description="Start and stop the servers of one machine."
-    )
+    parser = argparse.ArgumentParser(prog="launcher.services", description="Start and stop the servers of one machine.")
     parser.add_argument("action", choices=["start", "stop", "status"])
     parser.add_argument("--s3", action="store_true", help="start the S3 server too")
     options = parser.parse_args(arguments)

@@ -142,9 +142,7 @@ class Supervisor:
         stamp = self.var / "static.stamp"
         files = sorted(path for path in (ROOT / "static").rglob("*") if path.is_file())
         settings = ROOT / "llmops" / "settings" / "base.py"
-        wanted = digest_of(
-            *files, ROOT / "package-lock.json", settings, *(ROOT / "requirements").glob("base.txt")
-        )
+        wanted = digest_of(*files, ROOT / "package-lock.json", settings, *(ROOT / "requirements").glob("base.txt"))
         if (self.var / "static").is_dir() and stamp.exists() and stamp.read_text() == wanted:
             return
         with step("collecting styles, scripts and icons"):
@@ -200,9 +198,7 @@ class Supervisor:
             "reconciler": [python, "manage.py", "reconcile"],
         }
         for name, command in commands.items():
-            self._start(
-                Child(name, command, self.var / "logs" / f"{name}.log", self.env, verbose=self.verbose)
-            )
+            self._start(Child(name, command, self.var / "logs" / f"{name}.log", self.env, verbose=self.verbose))
         self._wait_ready()
 
     def _start(self, child: Child) -> None:
@@ -226,11 +222,7 @@ class Supervisor:
         while not self._answers():
             code = web.process.poll() if web.process else None
             if code is not None or time.monotonic() > deadline:
-                why = (
-                    f"ended ({exit_text(code)})"
-                    if code is not None
-                    else f"did not answer in {READY_SECONDS:.0f} s"
-                )
+                why = f"ended ({exit_text(code)})" if code is not None else f"did not answer in {READY_SECONDS:.0f} s"
                 tail = "\n".join(f"    {line}" for line in web.tail)
                 raise LauncherError(f"The web process {why}:\n{tail}\nLog: {web.log_path}")
             time.sleep(0.1)
@@ -320,9 +312,7 @@ class Supervisor:
 
 def _port(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 65536:
-        raise LauncherError(
-            f"PORT={text!r} is no port: a number from 1 to 65535, for example make run PORT=8080"
-        )
+        raise LauncherError(f"PORT={text!r} is no port: a number from 1 to 65535, for example make run PORT=8080")
     return int(text)
 
 

@@ -70,9 +70,7 @@ def verb_test(arguments: list[str]) -> int:
         environment["LLMOPS_CHROMIUM"] = browser
     else:
         print("No Chromium here and none could be fetched: the browser tests will be counted as skipped.")
-    parallel = (
-        [] if any(part.startswith(("-n", "--numprocesses")) for part in arguments) else ["-n", _processes()]
-    )
+    parallel = [] if any(part.startswith(("-n", "--numprocesses")) for part in arguments) else ["-n", _processes()]
     command = [PYTHON, "-m", "pytest", *parallel, "--dist", "loadscope", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
@@ -86,9 +84,7 @@ def verb_bench(arguments: list[str]) -> int:
     scripts = sorted(folder.glob("bench_*.py"))
     if not scripts:
         raise LauncherError(f"There are no benchmarks in {folder} yet.")
-    wanted = [
-        script for script in scripts if not arguments or script.stem.removeprefix("bench_") in arguments
-    ]
+    wanted = [script for script in scripts if not arguments or script.stem.removeprefix("bench_") in arguments]
     services.Services().start()
     codes = [subprocess.run([PYTHON, str(script)], cwd=ROOT, check=False).returncode for script in wanted]
     return max(codes, default=0)
@@ -194,9 +190,7 @@ def verb_reset(arguments: list[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    name.removeprefix("verb_"): function
-    for name, function in list(globals().items())
-    if name.startswith("verb_")
+    name.removeprefix("verb_"): function for name, function in list(globals().items()) if name.startswith("verb_")
 }
 
 

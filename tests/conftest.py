@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
+
 from tests.support.cast import api, cast, media, page, run_commits
 from tests.support.servers import s3_server
 
 __all__ = ["api", "cast", "media", "page", "run_commits", "s3_server"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count at the end what was skipped, by reason: nobody should believe that everything ran when it did not."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        detail = report.longrepr
+        reasons[str(detail[2] if isinstance(detail, tuple) else detail).removeprefix("Skipped: ")] += 1
+    if reasons:
+        terminalreporter.section(f"skipped: {reasons.total()}")
+        for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:4d}  {reason}")

@@ -24,9 +24,7 @@ class StepFailedError(Exception):
 class RefusedError(StepFailedError):
     """The API said no, with the reasons of its envelope."""
 
-    def __init__(
-        self, method: str, path: str, status: int, message: str, errors: Sequence[dict[str, Any]]
-    ) -> None:
+    def __init__(self, method: str, path: str, status: int, message: str, errors: Sequence[dict[str, Any]]) -> None:
         self.status = status
         self.errors = list(errors)
         self.message = message
@@ -114,9 +112,7 @@ class Client:
                 return row
             reason = failed(row)
             if reason:
-                raise StepFailedError(
-                    f"{what}: {reason}", "See var/logs/worker.log and the page of the thing."
-                )
+                raise StepFailedError(f"{what}: {reason}", "See var/logs/worker.log and the page of the thing.")
             if time.monotonic() > deadline:
                 raise StepFailedError(
                     f"{what} took longer than {seconds:.0f} s (status {row.get('status')}).",

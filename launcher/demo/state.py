@@ -71,9 +71,7 @@ class DemoState:
                 tuple(entry["teams"]),
             )
         except KeyError as error:
-            raise LauncherError(
-                f"{self.path} knows no {name} (missing {error}): manage.py demo_people"
-            ) from error
+            raise LauncherError(f"{self.path} knows no {name} (missing {error}): manage.py demo_people") from error
 
     @property
     def made(self) -> dict[str, Any]:

@@ -31,9 +31,7 @@ def run(demo: Demo) -> str:
         [sys.executable, "manage.py", "audit_verify"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise StepFailedError(
-            f"The audit chain does not verify: {(done.stdout + done.stderr).strip()[-500:]}"
-        )
+        raise StepFailedError(f"The audit chain does not verify: {(done.stdout + done.stderr).strip()[-500:]}")
     spent = f"{total['totalTokens']} tokens, {total['totalCost']} {total['currency']}"
     return f"{spent} so far; the audit chain verifies"
 
@@ -42,11 +40,7 @@ def _wait_cost(demo: Demo) -> list[dict[str, Any]]:
     deadline = time.monotonic() + COST_SECONDS
     while True:
         profiles: list[dict[str, Any]] = demo.dana.get("/governance/observability/cost-profiles")
-        used = [
-            profile
-            for profile in profiles
-            if profile.get("tokenCount") or float(profile.get("costAmount") or 0)
-        ]
+        used = [profile for profile in profiles if profile.get("tokenCount") or float(profile.get("costAmount") or 0)]
         if any(profile.get("tokenCount") for profile in used):
             return used
         if time.monotonic() > deadline:

@@ -22,13 +22,9 @@ def submit_and_approve(demo: Demo, model_id: str, *, try_own: bool = False) -> s
     if model["status"] == "pending_review":
         decision = f"{path}/versions/{model['version']}/approve"
         if try_own:
-            refusal = demo.ada.refused(
-                lambda: demo.ada.post(decision, {"decision": "approve"}), [403, 409, 422]
-            )
+            refusal = demo.ada.refused(lambda: demo.ada.post(decision, {"decision": "approve"}), [403, 409, 422])
             told = refusal.message
             demo.tell(f"Ada tries to approve it herself: {told}")
-        demo.chen.post(
-            decision, {"decision": "approve", "notes": "Card complete, figures and reviews looked at."}
-        )
+        demo.chen.post(decision, {"decision": "approve", "notes": "Card complete, figures and reviews looked at."})
         demo.tell("Chen approves")
     return told

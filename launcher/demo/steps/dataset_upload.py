@@ -13,9 +13,7 @@ def run(demo: Demo) -> str:
     raw_id = demo.once(
         "raw_dataset_id", lambda: _create(demo, "support-questions", "sft_pair", "Packaged conversations.")
     )
-    bench_id = demo.once(
-        "benchmark_id", lambda: _create(demo, "support-benchmark", "benchmark", "Other wordings.")
-    )
+    bench_id = demo.once("benchmark_id", lambda: _create(demo, "support-benchmark", "benchmark", "Other wordings."))
     for dataset_id, path in ((raw_id, questions), (bench_id, benchmark)):
         if f"uploaded_{dataset_id}" not in demo.state.made:
             demo.tell(f"Ada uploads {path.name}")

@@ -14,9 +14,7 @@ def run(demo: Demo) -> str:
     endpoint = demo.ada.wait(
         f"/serving/endpoints/{endpoint_id}",
         until=lambda row: row["status"] == "healthy",
-        failed=lambda row: (
-            f"failed: {row.get('statusDetail')}" if row["status"] in {"failed", "stopped"} else None
-        ),
+        failed=lambda row: f"failed: {row.get('statusDetail')}" if row["status"] in {"failed", "stopped"} else None,
         seconds=240,
         what="The deployment",
         on_change=lambda row: demo.progress(row, f"{row['status']}: {row.get('statusDetail') or 'starting'}"),

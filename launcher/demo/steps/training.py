@@ -72,9 +72,7 @@ def _why_failed(row: dict[str, Any]) -> str | None:
 
 def _losses(demo: Demo, job_id: str) -> list[float]:
     metrics = demo.ada.get(f"/training/experiments/{job_id}")["metrics"]
-    return [
-        float(metric["value"]) for metric in metrics if metric["name"] in {"loss", "train_loss", "train/loss"}
-    ]
+    return [float(metric["value"]) for metric in metrics if metric["name"] in {"loss", "train_loss", "train/loss"}]
 
 
 def _tell_metrics(demo: Demo, job_id: str, row: dict[str, Any]) -> None:
