@@ -195,17 +195,19 @@ class ServiceFormView(FragmentMixin, FormView):
         return self.render_to_response(self.get_context_data(form=form), status=422)
 
     def add_errors(self, form: BaseForm, error: DomainError) -> None:
-        """Put each named error at its field and the rest above the form."""
-        placed = False
+        """Put each named error at its field and the rest above the form, the error's own sentence first."""
+        elsewhere: list[str] = []
         for item in error.errors:
             name = self.field_names.get(item.field) or _snake(item.field)
             # "metadata.purpose" and "files[0]" belong to the field in front.
             head = name.split(".")[0].split("[")[0]
             target = next((candidate for candidate in (name, head) if candidate in form.fields), None)
-            form.add_error(target, item.message if target else f"{item.field}: {item.message}".lstrip(": "))
-            placed = placed or target is not None
-        if not placed or not error.errors:
-            form.add_error(None, str(error))
+            if target is not None:
+                form.add_error(target, item.message)
+            elif item.message not in str(error):
+                elsewhere.append(item.message)
+        if elsewhere or not form.errors:
+            form.add_error(None, [str(error), *elsewhere])
 
 
 class ServiceActionView(ActorMixin, View):
