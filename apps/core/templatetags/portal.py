@@ -110,9 +110,13 @@ def field(field: BoundField, **attrs: Any) -> dict[str, Any]:
     own = widget.attrs.get("class", "")
     attrs["class"] = f"{css} {own} {attrs.get('class', '')}".strip()
     attrs = {key.replace("_", "-"): value for key, value in attrs.items()}
+    if is_group:
+        # Options are rendered one by one, and take their attributes from the widget.
+        widget.attrs["class"] = attrs["class"]
     return {
         "field": field,
-        "widget": field.as_widget(attrs=attrs),
+        "widget": "" if is_group else field.as_widget(attrs=attrs),
+        "options": field.subwidgets if is_group else [],
         "is_check": is_check,
         "is_group": is_group,
         "described_by": " ".join(described),

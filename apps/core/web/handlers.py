@@ -35,9 +35,7 @@ def answer(request: HttpRequest, error: DomainError) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """400 outside any view."""
-    return answer(
-        request, ValidationFailed("The request could not be read. Check its address, headers and form.")
-    )
+    return answer(request, ValidationFailed("The request could not be read. Check its address, headers and form."))
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -47,9 +45,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """403 outside any service."""
-    return answer(
-        request, PermissionRefused("You may not do that. Ask an administrator for the role it needs.")
-    )
+    return answer(request, PermissionRefused("You may not do that. Ask an administrator for the role it needs."))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,7 @@ _LOOKS: dict[str, Look] = {
     "reject": Look("danger", "circle-x"),
     "insufficient_evidence": Look("neutral", "help-circle"),
 }
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # objectStore → object store
 _LABELS = {
     "stg": "Staging",
     "dev": "Dev",
@@ -94,7 +96,10 @@ def look(status: Any) -> Look:
 def label(status: Any) -> str:
     """The state in words."""
     key = _key(status)
-    return _LABELS.get(key) or (key[:1].upper() + key[1:]).replace("_", " ")
+    if key in _LABELS:
+        return _LABELS[key]
+    words = _HUMP.sub(" ", str(getattr(status, "value", status) or "").strip()).replace("_", " ").lower()
+    return words[:1].upper() + words[1:]
 
 
 def _key(status: Any) -> str:
