@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from tests.support.cast import api, cast, media, page, run_commits
+from tests.support.database import no_policies_yet
 from tests.support.servers import s3_server
 
-__all__ = ["api", "cast", "media", "page", "run_commits", "s3_server"]
+__all__ = ["api", "cast", "media", "no_policies_yet", "page", "run_commits", "s3_server"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

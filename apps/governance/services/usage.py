@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 
+from apps.accounts.models import Team, User
 from apps.core import clock
 from apps.core.errors import FieldError, ValidationFailed
 from apps.governance.types import CostResource, UsageEntry, UsageKind
@@ -18,7 +19,7 @@ _INSERT = """
 INSERT INTO governance_usagerecord
     (key, kind, quantity, resource_type, resource_id, team_id, user_id, model_id, gpu_type, occurred_at, recorded_at)
 SELECT entry.*, %s
-FROM unnest(%s::text[], %s::text[], %s::numeric[], %s::text[], %s::text[], %s::uuid[], {user_array}, %s::uuid[],
+FROM unnest(%s::text[], %s::text[], %s::numeric[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::uuid[],
             %s::text[], %s::timestamptz[]) AS entry
 ON CONFLICT (key) DO NOTHING
 """
@@ -82,11 +83,20 @@ def _write(chunk: list[UsageEntry]) -> int:
         [entry.gpu_type for entry in rows],
         [entry.occurred_at for entry in rows],
     ]
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_INSERT.format(user_array="%s::uuid[]"), [clock.now(), *columns])
-            return int(cursor.rowcount)
-    except IntegrityError as error:
-        raise ValidationFailed(
-            "A usage entry names a team or a user that does not exist; nothing of this batch was booked."
-        ) from error
+    _require_known(rows)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_INSERT, [clock.now(), *columns])
+        return int(cursor.rowcount)
+
+
+def _require_known(rows: list[UsageEntry]) -> None:
+    # The database checks references only at commit, too late to say which entry is wrong.
+    for field, model in (("team_id", Team), ("user_id", User)):
+        wanted = {str(getattr(row, field)) for row in rows if getattr(row, field) is not None}
+        known = {str(pk) for pk in model._default_manager.filter(pk__in=wanted).values_list("pk", flat=True)}
+        if unknown := wanted - known:
+            raise ValidationFailed.field(
+                field,
+                "unknown",
+                f"A usage entry names the {field} {min(unknown)}, which does not exist; nothing of this batch is booked.",
+            )
