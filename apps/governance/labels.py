@@ -38,9 +38,7 @@ class ResourceLabels:
         """A label for every id; what nobody knows, or the actor may not see, keeps the beginning of its id."""
         wanted = {str(key) for key in ids if key}
         resolver = self._resolvers.get(kind)
-        known = (
-            {str(key): label for key, label in resolver(actor, wanted).items()} if resolver and wanted else {}
-        )
+        known = {str(key): label for key, label in resolver(actor, wanted).items()} if resolver and wanted else {}
         return {key: known.get(key) or ResourceLabel(f"{kind.replace('_', ' ')} {key[:8]}") for key in wanted}
 
 

@@ -1,4 +1,4 @@
-"""What can be approved. Domain apps register their subjects here in `AppConfig.ready()`; governance knows none of them."""
+"""What can be approved. Domain apps register their subjects in `AppConfig.ready()`; governance knows none of them."""
 
 from __future__ import annotations
 
@@ -99,9 +99,7 @@ class SubjectRegistry:
         subject = self._subjects.get(kind)
         if subject is None:
             known = ", ".join(sorted(self._subjects)) or "nothing"
-            raise ValidationFailed.field(
-                "kind", "unknown_kind", f"'{kind}' cannot be approved; known are: {known}."
-            )
+            raise ValidationFailed.field("kind", "unknown_kind", f"'{kind}' cannot be approved; known are: {known}.")
         return subject
 
     def find(self, kind: str) -> ApprovalSubject | None:

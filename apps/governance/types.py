@@ -12,7 +12,7 @@ from django.db import models
 
 
 class PolicyScope(models.TextChoices):
-    """Where a policy counts. The last three are older names: `model` means catalog, `user` and `project` mean global."""
+    """Where a policy counts. Older names: `model` means catalog, `user` and `project` mean global."""
 
     CATALOG = "catalog", "Catalog"
     DATASET = "dataset", "Datasets"
@@ -112,7 +112,7 @@ DECISION_SPELLINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One check of an approval, which explains itself: `reason` says what was found, `remedy` what to do when it failed."""
+    """One check of an approval. `reason` says what was found, `remedy` what to do when it failed."""
 
     key: str
     label: str

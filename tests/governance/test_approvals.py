@@ -24,9 +24,7 @@ def submit(cast: Cast, thing: Operation, notes: str = "") -> ApprovalRequest:
 
 
 def decide(actor: Any, thing: Operation, decision: str = "approve", notes: str = "") -> ApprovalRequest:
-    return services.approval_decide(
-        actor=actor, kind="thing", subject_id=thing.pk, decision=decision, notes=notes
-    )
+    return services.approval_decide(actor=actor, kind="thing", subject_id=thing.pk, decision=decision, notes=notes)
 
 
 def test_ada_can_submit_her_thing(cast: Cast, subject: ThingSubject, thing: Operation) -> None:
@@ -144,9 +142,7 @@ def test_an_author_cannot_approve_what_somebody_else_submitted(
     assert decide(cast.ben, thing).status == "approved"
 
 
-def test_ada_cannot_approve_by_role(
-    cast: Cast, subject: ThingSubject, make_thing: Callable[..., Operation]
-) -> None:
+def test_ada_cannot_approve_by_role(cast: Cast, subject: ThingSubject, make_thing: Callable[..., Operation]) -> None:
     """FR-010: no reviewer role, no decision, also about other people's things."""
     thing = make_thing(created_by=cast.dana)
     services.approval_request(actor=cast.dana, kind="thing", subject_id=thing.pk)
@@ -174,9 +170,7 @@ def test_the_visible_set_is_exact(cast: Cast, subject: ThingSubject, thing: Oper
     request = submit(cast, thing)
     sees = {name for name, user in cast.everyone().items() if request in selectors.approvals_visible_to(user)}
     assert sees == {"ada", "ben", "chen", "dana", "finn"}
-    waits = {
-        name for name, user in cast.everyone().items() if request in selectors.approvals_waiting_for(user)
-    }
+    waits = {name for name, user in cast.everyone().items() if request in selectors.approvals_waiting_for(user)}
     assert waits == {"ben", "chen", "dana"}
     may = {name for name, user in cast.everyone().items() if selectors.may_decide(user, request)}
     assert may == waits
@@ -184,9 +178,7 @@ def test_the_visible_set_is_exact(cast: Cast, subject: ThingSubject, thing: Oper
     assert list(selectors.approvals_submitted_by(cast.ada)) == [request]
 
 
-def test_a_decided_request_cannot_be_decided_again(
-    cast: Cast, subject: ThingSubject, thing: Operation
-) -> None:
+def test_a_decided_request_cannot_be_decided_again(cast: Cast, subject: ThingSubject, thing: Operation) -> None:
     """P-1: a decision on something already decided is a 409 that says what was decided."""
     submit(cast, thing)
     decide(cast.chen, thing)
@@ -216,9 +208,7 @@ def test_a_failing_gate_holds_the_approval_and_its_result_stays(
     assert decide(cast.chen, thing, "reject").status == "rejected"
 
 
-def test_a_changed_thing_lapses_instead_of_being_approved(
-    cast: Cast, subject: ThingSubject, thing: Operation
-) -> None:
+def test_a_changed_thing_lapses_instead_of_being_approved(cast: Cast, subject: ThingSubject, thing: Operation) -> None:
     """FR-010: an approval pins what was asked about."""
     submit(cast, thing)
     Operation.objects.filter(pk=thing.pk).update(message="something else")
@@ -231,9 +221,7 @@ def test_a_changed_thing_lapses_instead_of_being_approved(
     assert submit(cast, thing).status == "open"
 
 
-def test_the_submitter_can_withdraw_and_nobody_else(
-    cast: Cast, subject: ThingSubject, thing: Operation
-) -> None:
+def test_the_submitter_can_withdraw_and_nobody_else(cast: Cast, subject: ThingSubject, thing: Operation) -> None:
     """FR-001d: withdrawn by who asked."""
     submit(cast, thing)
     with pytest.raises(PermissionRefused):
@@ -247,16 +235,12 @@ def test_the_submitter_can_withdraw_and_nobody_else(
         services.approval_withdraw(actor=cast.ada, kind="thing", subject_id=thing.pk)
 
 
-def test_a_standing_approval_lapses_with_a_reason(
-    cast: Cast, subject: ThingSubject, thing: Operation
-) -> None:
+def test_a_standing_approval_lapses_with_a_reason(cast: Cast, subject: ThingSubject, thing: Operation) -> None:
     """FR-010: a later change ends the approval; doing it twice changes nothing."""
     submit(cast, thing)
     decide(cast.chen, thing)
     lapsed = services.approvals_lapse(kind="thing", subject_id=thing.pk, reason="The files were changed.")
-    assert [(request.status, request.closed_reason) for request in lapsed] == [
-        ("lapsed", "The files were changed.")
-    ]
+    assert [(request.status, request.closed_reason) for request in lapsed] == [("lapsed", "The files were changed.")]
     assert services.approvals_lapse(kind="thing", subject_id=thing.pk, reason="again") == []
     assert subject.calls == ["submitted", "approved", "lapsed"]
     assert AuditEvent.objects.get(action="governance.approval.lapsed").metadata["was"] == "approved"
@@ -325,7 +309,5 @@ def test_lists_need_few_queries_whatever_their_length(
         submit(cast, make_thing(kind=f"report-{index}"))
     cast.chen.forget_roles()
     with django_assert_max_num_queries(2):
-        rows = [
-            (row.title, row.team.slug, row.created_by) for row in selectors.approvals_waiting_for(cast.chen)
-        ]
+        rows = [(row.title, row.team.slug, row.created_by) for row in selectors.approvals_waiting_for(cast.chen)]
     assert len(rows) == 8

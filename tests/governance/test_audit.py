@@ -181,9 +181,7 @@ def test_swapped_events_are_found(cast: Cast) -> None:
     one, two = write(cast)[1:3]
     with tampering() as cursor:
         cursor.execute("UPDATE core_auditevent SET sequence = -1 WHERE sequence = %s", [one.sequence])
-        cursor.execute(
-            "UPDATE core_auditevent SET sequence = %s WHERE sequence = %s", [one.sequence, two.sequence]
-        )
+        cursor.execute("UPDATE core_auditevent SET sequence = %s WHERE sequence = %s", [one.sequence, two.sequence])
         cursor.execute("UPDATE core_auditevent SET sequence = %s WHERE sequence = -1", [two.sequence])
     report = services.audit_verify()
     assert [problem.kind for problem in report.problems] == ["reordered", "reordered"]

@@ -80,9 +80,7 @@ def test_the_refusal_names_action_and_remedy_and_can_be_audited(
     assert error.value.denial.team_id == cast.support.pk
 
 
-def test_a_token_limited_to_another_team_sees_nothing(
-    cast: Cast, make_thing: Callable[..., Operation]
-) -> None:
+def test_a_token_limited_to_another_team_sees_nothing(cast: Cast, make_thing: Callable[..., Operation]) -> None:
     """P-2: token limits ride on the actor."""
     cast.ada.token_team_id = cast.research.pk
     with pytest.raises(NotFound):

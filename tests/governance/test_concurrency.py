@@ -56,12 +56,8 @@ def test_of_two_reviewers_at_once_one_wins(cast: Cast, subject: ThingSubject, th
     """FR-010: one decision stands, the other person gets a conflict."""
     services.approval_request(actor=cast.ada, kind="thing", subject_id=thing.pk)
     results = together(
-        lambda: services.approval_decide(
-            actor=cast.ben, kind="thing", subject_id=thing.pk, decision="approve"
-        ),
-        lambda: services.approval_decide(
-            actor=cast.chen, kind="thing", subject_id=thing.pk, decision="reject"
-        ),
+        lambda: services.approval_decide(actor=cast.ben, kind="thing", subject_id=thing.pk, decision="approve"),
+        lambda: services.approval_decide(actor=cast.chen, kind="thing", subject_id=thing.pk, decision="reject"),
     )
     assert sorted(isinstance(result, Conflict) for result in results) == [False, True]
     assert ApprovalDecision.objects.count() == 1
@@ -79,15 +75,11 @@ def test_of_two_submissions_at_once_one_wins(cast: Cast, subject: ThingSubject, 
     assert ApprovalRequest.objects.count() == 1
 
 
-def test_withdrawing_while_deciding_ends_in_one_of_both(
-    cast: Cast, subject: ThingSubject, thing: Operation
-) -> None:
+def test_withdrawing_while_deciding_ends_in_one_of_both(cast: Cast, subject: ThingSubject, thing: Operation) -> None:
     """FR-010: never withdrawn and approved."""
     services.approval_request(actor=cast.ada, kind="thing", subject_id=thing.pk)
     results = together(
-        lambda: services.approval_decide(
-            actor=cast.chen, kind="thing", subject_id=thing.pk, decision="approve"
-        ),
+        lambda: services.approval_decide(actor=cast.chen, kind="thing", subject_id=thing.pk, decision="approve"),
         lambda: services.approval_withdraw(actor=cast.ada, kind="thing", subject_id=thing.pk),
     )
     assert sorted(isinstance(result, Conflict) for result in results) == [False, True]

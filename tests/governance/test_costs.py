@@ -256,9 +256,7 @@ def test_people_see_the_costs_of_their_teams(cast: Cast) -> None:
         [entry(cast), entry(cast, team_id=cast.research.pk, resource_id=uuid4(), quantity=Decimal(5_000_000))]
     )
     with clock.frozen(NOON):
-        seen = {
-            name: selectors.cost_aggregate(actor=user).total_tokens for name, user in cast.everyone().items()
-        }
+        seen = {name: selectors.cost_aggregate(actor=user).total_tokens for name, user in cast.everyone().items()}
         assert seen == {
             "ada": 1_000_000,
             "ben": 1_000_000,
@@ -274,9 +272,7 @@ def test_people_see_the_costs_of_their_teams(cast: Cast) -> None:
         ]
         assert [group.label for group in selectors.cost_groups("team", actor=cast.eve)] == ["Research"]
         profiles = selectors.cost_profiles(actor=cast.ada, time_window="30d")
-        assert [(profile.resource_id, profile.token_count) for profile in profiles] == [
-            (str(ENDPOINT), 1_000_000)
-        ]
+        assert [(profile.resource_id, profile.token_count) for profile in profiles] == [(str(ENDPOINT), 1_000_000)]
 
 
 def test_a_window_takes_whole_cost_days(cast: Cast) -> None:

@@ -52,9 +52,7 @@ class Migration(migrations.Migration):
                 ("id", models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
                 (
                     "rolled_until",
-                    models.DateField(
-                        blank=True, help_text="First cost day that is not rolled up yet.", null=True
-                    ),
+                    models.DateField(blank=True, help_text="First cost day that is not rolled up yet.", null=True),
                 ),
                 (
                     "seen_until",
@@ -130,9 +128,7 @@ class Migration(migrations.Migration):
                 ("notes", models.TextField(blank=True)),
                 (
                     "gates",
-                    models.JSONField(
-                        blank=True, default=list, help_text="What the checks said when it was submitted."
-                    ),
+                    models.JSONField(blank=True, default=list, help_text="What the checks said when it was submitted."),
                 ),
                 (
                     "decision_gates",
@@ -319,9 +315,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "version",
-                    models.PositiveIntegerField(
-                        default=1, help_text="Counts the changes of scope, team or rules."
-                    ),
+                    models.PositiveIntegerField(default=1, help_text="Counts the changes of scope, team or rules."),
                 ),
                 ("review_due", models.DateTimeField(default=apps.governance.models.policies.next_review)),
                 ("activated_at", models.DateTimeField(blank=True, null=True)),
@@ -383,9 +377,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "model_id",
-                    models.UUIDField(
-                        blank=True, help_text="Only for usage of this catalog model.", null=True
-                    ),
+                    models.UUIDField(blank=True, help_text="Only for usage of this catalog model.", null=True),
                 ),
                 (
                     "gpu_type",
@@ -393,9 +385,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "amount",
-                    models.DecimalField(
-                        decimal_places=8, help_text="Price of one unit (see the unit).", max_digits=20
-                    ),
+                    models.DecimalField(decimal_places=8, help_text="Price of one unit (see the unit).", max_digits=20),
                 ),
                 (
                     "per_quantity",
@@ -500,15 +490,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="approvalrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("quorum__gte", 1)), name="approval_quorum_positive"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("quorum__gte", 1)), name="approval_quorum_positive"),
         ),
         migrations.AddConstraint(
             model_name="approvaldecision",
-            constraint=models.UniqueConstraint(
-                fields=("request", "actor"), name="approval_one_decision_per_person"
-            ),
+            constraint=models.UniqueConstraint(fields=("request", "actor"), name="approval_one_decision_per_person"),
         ),
         migrations.AddIndex(
             model_name="costdaily",
@@ -562,9 +548,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="priceentry",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gte", 0)), name="price_amount_not_negative"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("amount__gte", 0)), name="price_amount_not_negative"),
         ),
         migrations.AddConstraint(
             model_name="priceentry",

@@ -32,9 +32,7 @@ class ApprovalRequest(TeamOwnedModel):
         help_text="Users who may never decide this.",
     )
     notes = models.TextField(blank=True)
-    gates = models.JSONField(
-        default=list, blank=True, help_text="What the checks said when it was submitted."
-    )
+    gates = models.JSONField(default=list, blank=True, help_text="What the checks said when it was submitted.")
     decision_gates = models.JSONField(
         default=list, blank=True, help_text="What the checks said when approval was last tried."
     )
@@ -87,9 +85,7 @@ class ApprovalDecision(BaseModel):
 
     class Meta(BaseModel.Meta):
         ordering = ["at", "id"]
-        constraints = [
-            models.UniqueConstraint(fields=["request", "actor"], name="approval_one_decision_per_person")
-        ]
+        constraints = [models.UniqueConstraint(fields=["request", "actor"], name="approval_one_decision_per_person")]
 
     def __str__(self) -> str:
         return f"{self.decision} by {self.actor_id}"

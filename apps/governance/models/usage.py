@@ -38,22 +38,18 @@ class UsageRecord(models.Model):
         indexes = [
             models.Index(fields=["occurred_at"], name="usage_occurred"),
             models.Index(fields=["recorded_at"], name="usage_recorded"),
-            models.Index(
-                fields=["model_id", "occurred_at"], name="usage_model", condition=Q(model_id__isnull=False)
-            ),
+            models.Index(fields=["model_id", "occurred_at"], name="usage_model", condition=Q(model_id__isnull=False)),
             models.Index(fields=["resource_type", "resource_id", "occurred_at"], name="usage_resource"),
             models.Index(fields=["team", "occurred_at"], name="usage_team"),
         ]
-        constraints = [
-            models.CheckConstraint(condition=Q(quantity__gte=0), name="usage_quantity_not_negative")
-        ]
+        constraints = [models.CheckConstraint(condition=Q(quantity__gte=0), name="usage_quantity_not_negative")]
 
     def __str__(self) -> str:
         return f"{self.quantity} {self.kind}"
 
 
 class PriceEntry(BaseModel):
-    """What one unit of a kind costs from a moment on. Never changed: the next entry takes over from its own moment.
+    """What a unit of a kind costs from a moment on. Never changed: the next entry takes over from its own moment.
 
     The most specific entry counts: model and GPU type, then model, then GPU type, then the general one.
     """
@@ -63,9 +59,7 @@ class PriceEntry(BaseModel):
     kind = models.CharField(max_length=24, choices=UsageKind)
     model_id = models.UUIDField(null=True, blank=True, help_text="Only for usage of this catalog model.")
     gpu_type = models.CharField(max_length=60, blank=True, help_text="Only for this GPU type.")
-    amount = models.DecimalField(
-        max_digits=20, decimal_places=8, help_text="Price of one unit (see the unit)."
-    )
+    amount = models.DecimalField(max_digits=20, decimal_places=8, help_text="Price of one unit (see the unit).")
     per_quantity = models.DecimalField(
         max_digits=38, decimal_places=9, help_text="Ledger quantity that makes one unit."
     )
@@ -99,7 +93,7 @@ class PriceEntry(BaseModel):
 
 
 class CostDaily(models.Model):
-    """Use and cost of one resource, kind, person and day, rolled up from the ledger. `day` is a cost day (a setting)."""
+    """Use and cost of one resource, kind, person and day, from the ledger. `day` is a cost day (a setting)."""
 
     id = models.BigAutoField(primary_key=True)
     day = models.DateField()
@@ -135,9 +129,7 @@ class CostDaily(models.Model):
             )
         ]
         indexes = [
-            models.Index(
-                fields=["model_id", "day"], name="cost_daily_model", condition=Q(model_id__isnull=False)
-            ),
+            models.Index(fields=["model_id", "day"], name="cost_daily_model", condition=Q(model_id__isnull=False)),
             models.Index(fields=["team", "day"], name="cost_daily_team"),
             models.Index(fields=["resource_type", "resource_id", "day"], name="cost_daily_resource"),
         ]
@@ -147,12 +139,10 @@ class CostDaily(models.Model):
 
 
 class CostState(models.Model):
-    """How far the roll-up is. Days before `rolled_until` are answered from the daily table, later ones from the ledger."""
+    """How far the roll-up is. Days before `rolled_until` are answered from the daily table, later from the ledger."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    rolled_until = models.DateField(
-        null=True, blank=True, help_text="First cost day that is not rolled up yet."
-    )
+    rolled_until = models.DateField(null=True, blank=True, help_text="First cost day that is not rolled up yet.")
     seen_until = models.DateTimeField(
         null=True, blank=True, help_text="Ledger rows recorded before this moment are accounted for."
     )

@@ -128,18 +128,12 @@ def _inspect(source: str) -> frozenset[tuple[str, str]]:
         previous = tokens[index - 1][1] if index else ""
         if text == "(" and kind == "mark":
             before = tokens[index - 1] if index else ("", "", 0)
-            is_macro = (
-                before[0] == "name" and before[1] in _MACROS and index >= 2 and tokens[index - 2][1] == "."
-            )
+            is_macro = before[0] == "name" and before[1] in _MACROS and index >= 2 and tokens[index - 2][1] == "."
             if is_macro and any(open_macros):
-                raise ConditionError(
-                    f"{_place(source, offset)}: list macros such as exists() cannot be nested."
-                )
+                raise ConditionError(f"{_place(source, offset)}: list macros such as exists() cannot be nested.")
             macros += is_macro
             if macros > MAX_MACROS:
-                raise ConditionError(
-                    f"{_place(source, offset)}: at most {MAX_MACROS} list macros in one condition."
-                )
+                raise ConditionError(f"{_place(source, offset)}: at most {MAX_MACROS} list macros in one condition.")
             if is_macro and after[0] == "name":
                 bound.add(after[1])
             open_macros.append(is_macro)
@@ -159,9 +153,7 @@ def _inspect(source: str) -> frozenset[tuple[str, str]]:
             reads.add((text, then[1]))
     clash = bound & ATTRIBUTES.keys()
     if clash:
-        raise ConditionError(
-            f"'{min(clash)}' cannot be the variable of a list macro; call it something else."
-        )
+        raise ConditionError(f"'{min(clash)}' cannot be the variable of a list macro; call it something else.")
     return frozenset(reads)
 
 
@@ -194,9 +186,7 @@ def compile_condition(source: str, message: str = "") -> Condition:
     if not source.strip():
         raise ConditionError("the expression is empty.")
     if len(source) > MAX_LENGTH:
-        raise ConditionError(
-            f"the expression has {len(source)} characters; at most {MAX_LENGTH} are allowed."
-        )
+        raise ConditionError(f"the expression has {len(source)} characters; at most {MAX_LENGTH} are allowed.")
     if "\x00" in source:
         raise ConditionError("the expression holds a NUL character.")
     program = _parse(source)

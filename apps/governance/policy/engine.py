@@ -93,9 +93,7 @@ class Snapshot:
             reads=tuple(sorted({read for condition in conditions for read in condition.reads})),
             somebody_denies=len(rules) < len(asking) or any(not _allows_verb(rule, action) for rule in rules),
             role_sets=tuple({rule.required_roles for rule in rules if rule.required_roles is not None}),
-            programs=tuple(
-                {condition.source: condition.program.execute for condition in conditions}.values()
-            ),
+            programs=tuple({condition.source: condition.program.execute for condition in conditions}.values()),
         )
         if len(self.paths) >= MAX_REMEMBERED_PATHS:
             self.paths.clear()
@@ -109,12 +107,7 @@ def _allows_verb(rules: CompiledRules, action: PolicyAction) -> bool:
 
 def _always_allows(policy: ActivePolicy, action: PolicyAction) -> bool:
     rules = policy.rules
-    return (
-        rules is not None
-        and _allows_verb(rules, action)
-        and rules.required_roles is None
-        and not rules.conditions
-    )
+    return rules is not None and _allows_verb(rules, action) and rules.required_roles is None and not rules.conditions
 
 
 def _objection(policy: ActivePolicy, question: Question, context: cel.Context | None) -> str:

@@ -54,9 +54,7 @@ def _names(
 def _conditions(rules: Mapping[str, Any], errors: list[FieldError]) -> tuple[Condition, ...]:
     value = rules.get("conditions", [])
     if not isinstance(value, list):
-        errors.append(
-            FieldError("rules.conditions", "invalid", "rules.conditions must be a list of expressions.")
-        )
+        errors.append(FieldError("rules.conditions", "invalid", "rules.conditions must be a list of expressions."))
         return ()
     if len(value) > MAX_CONDITIONS:
         errors.append(
@@ -70,9 +68,7 @@ def _conditions(rules: Mapping[str, Any], errors: list[FieldError]) -> tuple[Con
     compiled = []
     for index, item in enumerate(value):
         field = f"rules.conditions[{index}]"
-        source, message = (
-            (item.get("expression"), item.get("message", "")) if isinstance(item, Mapping) else (item, "")
-        )
+        source, message = (item.get("expression"), item.get("message", "")) if isinstance(item, Mapping) else (item, "")
         usable = isinstance(source, str) and isinstance(message, str) and len(message) <= MAX_MESSAGE
         if not isinstance(source, str) or not isinstance(message, str) or not usable or "\x00" in message:
             errors.append(
@@ -117,7 +113,5 @@ def compile_rules(rules: object) -> CompiledRules:
     roles = _names(rules, "required_roles", frozenset(role.value for role in Role), errors)
     conditions = _conditions(rules, errors)
     if errors:
-        raise ValidationFailed(
-            f"The rules cannot be used: {errors[0].message}", errors=errors, code="invalid_rules"
-        )
+        raise ValidationFailed(f"The rules cannot be used: {errors[0].message}", errors=errors, code="invalid_rules")
     return CompiledRules(allowed_actions=allowed, required_roles=roles, conditions=conditions)

@@ -20,9 +20,7 @@ def approvals_visible_to(actor: User | None) -> QuerySet[ApprovalRequest]:
 
 def approval_get(*, actor: User | None, approval_id: object) -> ApprovalRequest:
     """One request; NotFound when it does not exist for the actor."""
-    return get_or_not_found(
-        approvals_visible_to(actor).prefetch_related("decisions__actor"), approval_id, "approval"
-    )
+    return get_or_not_found(approvals_visible_to(actor).prefetch_related("decisions__actor"), approval_id, "approval")
 
 
 def approvals_waiting_for(actor: User) -> QuerySet[ApprovalRequest]:
@@ -42,11 +40,7 @@ def approvals_waiting_for(actor: User) -> QuerySet[ApprovalRequest]:
 
 def approvals_submitted_by(actor: User) -> QuerySet[ApprovalRequest]:
     """What this person has asked for and still waits on others."""
-    return (
-        approvals_visible_to(actor)
-        .filter(created_by=actor, status=ApprovalStatus.OPEN)
-        .order_by("due_at", "id")
-    )
+    return approvals_visible_to(actor).filter(created_by=actor, status=ApprovalStatus.OPEN).order_by("due_at", "id")
 
 
 def approval_for(*, kind: str, subject_id: object) -> ApprovalRequest | None:
@@ -66,9 +60,7 @@ def may_decide(actor: User, request: ApprovalRequest) -> MayDecide:
         return MayDecide(False, f"It is {request.get_status_display().lower()}; there is nothing to decide.")
     subject = subjects.find(request.kind)
     if subject is None:
-        return MayDecide(
-            False, f"Nothing in this portal handles approvals of kind '{request.kind}' any more."
-        )
+        return MayDecide(False, f"Nothing in this portal handles approvals of kind '{request.kind}' any more.")
     reason = four_eyes_reason(
         actor_id=actor.pk,
         requester_id=request.created_by_id,
@@ -78,9 +70,7 @@ def may_decide(actor: User, request: ApprovalRequest) -> MayDecide:
     if reason:
         return MayDecide(False, reason)
     if not can(actor, subject.approve_action, team=request.team):
-        return MayDecide(
-            False, f"Reviewers of team {request.team} decide about this; you do not hold that role."
-        )
+        return MayDecide(False, f"Reviewers of team {request.team} decide about this; you do not hold that role.")
     if any(decision.actor_id == actor.pk for decision in request.decisions.all()):
         return MayDecide(False, "You have decided already; the other reviewers are next.")
     return MayDecide(True, "You may decide about this.")

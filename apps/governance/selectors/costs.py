@@ -140,9 +140,7 @@ def cost_summary(
     *, actor: User | None, since: date | None = None, until: date | None = None, resource_type: str = ""
 ) -> CostSummary:
     """Everything that the actor may see."""
-    return _summary(
-        CostFilter(since=since, until=until, teams=cost_teams(actor), resource_type=resource_type)
-    )
+    return _summary(CostFilter(since=since, until=until, teams=cost_teams(actor), resource_type=resource_type))
 
 
 def cost_aggregate(
@@ -191,9 +189,7 @@ def cost_profiles(
         )
         for (kind, identity), rows in _grouped(cost_rows(("resource_type", "resource_id"), wanted)).items()
     ]
-    return sorted(
-        profiles, key=lambda profile: (-profile.cost_amount, profile.resource_type, profile.resource_id)
-    )
+    return sorted(profiles, key=lambda profile: (-profile.cost_amount, profile.resource_type, profile.resource_id))
 
 
 def cost_groups(
@@ -240,9 +236,7 @@ def may_see_costs(actor: User) -> bool:
     return can(actor, "cost.view")
 
 
-def _labels(
-    by: str, actor: User | None, keys: Iterable[tuple[Any, ...]]
-) -> dict[tuple[Any, ...], tuple[str, str]]:
+def _labels(by: str, actor: User | None, keys: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], tuple[str, str]]:
     wanted = list(keys)
     if by == "day":
         return {key: (key[0].isoformat(), "") for key in wanted}

@@ -11,7 +11,7 @@ from apps.governance.services.authorization import authorize
 
 
 def policies_visible_to(actor: User | None) -> QuerySet[Policy]:
-    """All policies; PermissionRefused for people who may not read them (they belong to no team, so nothing is hidden)."""
+    """All policies; PermissionRefused for people who may not read them."""
     authorize(actor=actor, action="policy.view")
     return Policy.objects.select_related("team", "created_by").order_by("name", "id")
 

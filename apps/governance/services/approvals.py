@@ -59,9 +59,7 @@ def approval_request(*, actor: User | None, kind: str, subject_id: UUID, notes: 
     with transaction.atomic():
         obj = get_locked(subject.queryset(), subject_id, what=subject.label)
         authorize(actor=actor, action=subject.submit_action, obj=obj)
-        open_request = ApprovalRequest.objects.filter(
-            kind=kind, subject_id=obj.pk, status=ApprovalStatus.OPEN
-        ).first()
+        open_request = ApprovalRequest.objects.filter(kind=kind, subject_id=obj.pk, status=ApprovalStatus.OPEN).first()
         if open_request is not None:
             raise _already_open(subject, obj)
         gates = list(subject.gates(obj, "submit"))
@@ -150,15 +148,11 @@ def approval_withdraw(*, actor: User | None, kind: str, subject_id: UUID) -> App
             )
         _close(request, ApprovalStatus.WITHDRAWN, "Withdrawn by who submitted it.")
         subject.on_withdrawn(obj, actor=actor, request=request)
-        audit.record(
-            actor=actor, action="governance.approval.withdrawn", resource=request, metadata=_facts(request)
-        )
+        audit.record(actor=actor, action="governance.approval.withdrawn", resource=request, metadata=_facts(request))
     return request
 
 
-def approvals_lapse(
-    *, kind: str, subject_id: UUID, reason: str, actor: User | None = None
-) -> list[ApprovalRequest]:
+def approvals_lapse(*, kind: str, subject_id: UUID, reason: str, actor: User | None = None) -> list[ApprovalRequest]:
     """End what was asked or granted for a subject that has changed since: its open request and its standing approval.
 
     Called by the domain service that changes the subject. Doing it twice changes nothing.
@@ -192,9 +186,7 @@ def decision_from(text: str) -> Decision:
 
 def _checked_notes(notes: str) -> str:
     if len(notes) > MAX_NOTES:
-        raise ValidationFailed.field(
-            "notes", "too_long", f"notes has {len(notes)} characters; at most {MAX_NOTES}."
-        )
+        raise ValidationFailed.field("notes", "too_long", f"notes has {len(notes)} characters; at most {MAX_NOTES}.")
     if "\x00" in notes:
         raise ValidationFailed.field("notes", "invalid", "notes holds a NUL character.")
     return notes.strip()
@@ -243,9 +235,7 @@ def _locked_request(subject: ApprovalSubject, obj: Any) -> ApprovalRequest:
     )
 
 
-def _require_four_eyes(
-    actor: User | None, subject: ApprovalSubject, obj: Any, request: ApprovalRequest
-) -> None:
+def _require_four_eyes(actor: User | None, subject: ApprovalSubject, obj: Any, request: ApprovalRequest) -> None:
     if actor is None:
         raise PermissionRefused("Approvals are decided by people, not by the system.", code="four_eyes")
     reason = four_eyes_reason(
@@ -320,9 +310,7 @@ def _decide(
     )
 
 
-def _lapse(
-    subject: ApprovalSubject, obj: Any, request: ApprovalRequest, reason: str, actor: User | None
-) -> None:
+def _lapse(subject: ApprovalSubject, obj: Any, request: ApprovalRequest, reason: str, actor: User | None) -> None:
     before = request.status
     _close(request, ApprovalStatus.LAPSED, reason)
     subject.on_lapsed(obj, actor=actor, request=request)

@@ -58,9 +58,7 @@ class AuditReport:
         """True when nothing speaks of tampering."""
         return self.problem_count == 0
 
-    def add(
-        self, kind: str, message: str, *, position: int | None = None, sequence: int | None = None
-    ) -> None:
+    def add(self, kind: str, message: str, *, position: int | None = None, sequence: int | None = None) -> None:
         """Note a problem; all are counted, the first two hundred are kept."""
         self.problem_count += 1
         if len(self.problems) < MAX_PROBLEMS:
@@ -111,9 +109,7 @@ def audit_verify(*, anchor: tuple[int, str] | None = None) -> AuditReport:
             continue
         _check_link(report, seal, event, previous)
         if head is not None and seal.position == head.position and seal.hash != head.hash:
-            report.add(
-                "broken", "The head of the chain does not match the link it names.", position=seal.position
-            )
+            report.add("broken", "The head of the chain does not match the link it names.", position=seal.position)
         if anchor is not None and seal.position == anchor[0]:
             anchored = seal.hash == anchor[1]
         highest_sealed = max(highest_sealed, seal.event_sequence)
@@ -123,15 +119,13 @@ def audit_verify(*, anchor: tuple[int, str] | None = None) -> AuditReport:
     if head is not None and report.head_position < head.position:
         report.add(
             "truncated",
-            f"The chain ends at link {report.head_position}, but {head.position} links have been made: its end was cut off.",
+            f"The chain ends at link {report.head_position} although {head.position} were made: its end was cut off.",
             position=report.head_position,
         )
     if head is None and report.sealed:
         report.add("truncated", "The head of the chain is gone although there are links.")
     if not anchored and anchor is not None:
-        report.add(
-            "anchor", f"Link {anchor[0]} does not have the hash that was noted for it.", position=anchor[0]
-        )
+        report.add("anchor", f"Link {anchor[0]} does not have the hash that was noted for it.", position=anchor[0])
     return report
 
 

@@ -50,9 +50,7 @@ def authorize(
         raise NotFound(f"There is no {obj._meta.verbose_name} {obj.pk}.")
     denial_metadata = {"action": action}
     if not can(actor, action, obj, team=team):
-        raise PermissionRefused(
-            _refusal(action, obj, team), denial=_denial(actor, action, obj, team, denial_metadata)
-        )
+        raise PermissionRefused(_refusal(action, obj, team), denial=_denial(actor, action, obj, team, denial_metadata))
     decision = policy_decision(actor=actor, action=action, obj=obj, team=team, context=context)
     if not decision.allowed:
         raise PermissionRefused(
@@ -126,20 +124,12 @@ def is_visible(actor: User | None, obj: models.Model) -> bool:
 
 def _refusal(action: str, obj: models.Model | None, team: Team | None) -> str:
     entity, _, verb = action.partition(".")
-    what = (
-        f"{verb.replace('_', ' ')} this {entity.replace('_', ' ')}"
-        if obj is not None
-        else action.replace("_", " ")
-    )
+    what = f"{verb.replace('_', ' ')} this {entity.replace('_', ' ')}" if obj is not None else action.replace("_", " ")
     where = f" in team {team.slug}" if team is not None and obj is None else ""
-    return (
-        f"Your roles do not allow you to {what}{where}. Ask an administrator for a role that does ({action})."
-    )
+    return f"Your roles do not allow you to {what}{where}. Ask an administrator for a role that does ({action})."
 
 
-def _denial(
-    actor: User, action: str, obj: models.Model | None, team: Team | None, metadata: dict[str, Any]
-) -> Denial:
+def _denial(actor: User, action: str, obj: models.Model | None, team: Team | None, metadata: dict[str, Any]) -> Denial:
     return Denial(
         actor=actor,
         action=f"governance.{action.replace('.', '_')}.denied",

@@ -49,9 +49,7 @@ def policy_create(
     try:
         with transaction.atomic():
             policy = Policy.objects.create(**fields, team=team, created_by=actor)
-            audit.record(
-                actor=actor, action="governance.policy.created", resource=policy, metadata=_content(policy)
-            )
+            audit.record(actor=actor, action="governance.policy.created", resource=policy, metadata=_content(policy))
             if status == PolicyStatus.ACTIVE:
                 _move(actor, policy, PolicyStatus.ACTIVE)
     except IntegrityError as error:
@@ -67,9 +65,7 @@ def policy_change(*, actor: User | None, policy_id: UUID | str, **changes: Any) 
     authorize(actor=actor, action="policy.change")
     unknown = set(changes) - {"name", "description", "scope", "team", "rules", "status"}
     if unknown:
-        raise ValidationFailed.field(
-            min(unknown), "unknown_field", f"A policy has no field '{min(unknown)}'."
-        )
+        raise ValidationFailed.field(min(unknown), "unknown_field", f"A policy has no field '{min(unknown)}'.")
     status = changes.pop("status", None)
     if status is not None:
         _check_status(status)
@@ -100,9 +96,7 @@ def policy_delete(*, actor: User | None, policy_id: UUID | str) -> None:
     authorize(actor=actor, action="policy.change")
     with transaction.atomic():
         policy = get_locked(Policy.objects.all(), policy_id, what="policy")
-        audit.record(
-            actor=actor, action="governance.policy.deleted", resource=policy, metadata=_content(policy)
-        )
+        audit.record(actor=actor, action="governance.policy.deleted", resource=policy, metadata=_content(policy))
         policy.delete()
         policy_cache.changed()
 
@@ -114,9 +108,7 @@ def _apply(actor: User | None, policy: Policy, changes: dict[str, Any]) -> None:
             setattr(policy, field, changes[field])
     if "team" in changes:
         policy.team = changes["team"]
-    checked = _checked(
-        name=policy.name, scope=policy.scope, rules=policy.rules, description=policy.description
-    )
+    checked = _checked(name=policy.name, scope=policy.scope, rules=policy.rules, description=policy.description)
     policy.name = checked["name"]
     after = _content(policy)
     if after == before:
@@ -166,14 +158,10 @@ def _checked(*, name: str, scope: str, rules: Mapping[str, Any], description: st
     if not name or len(name) > MAX_NAME or "\x00" in name:
         errors.append(FieldError("name", "invalid", f"name must hold 1 to {MAX_NAME} characters."))
     if scope not in PolicyScope.values:
-        errors.append(
-            FieldError("scope", "invalid_choice", f"scope must be one of {', '.join(PolicyScope.values)}.")
-        )
+        errors.append(FieldError("scope", "invalid_choice", f"scope must be one of {', '.join(PolicyScope.values)}."))
     if len(description) > MAX_DESCRIPTION or "\x00" in description:
         errors.append(
-            FieldError(
-                "description", "invalid", f"description must hold at most {MAX_DESCRIPTION} plain characters."
-            )
+            FieldError("description", "invalid", f"description must hold at most {MAX_DESCRIPTION} plain characters.")
         )
     if errors:
         raise ValidationFailed(errors[0].message, errors=errors)

@@ -39,9 +39,7 @@ def price_set(
     """
     authorize(actor=actor, action="price.change")
     if kind not in UsageKind.values:
-        raise ValidationFailed.field(
-            "kind", "invalid_choice", f"kind must be one of {', '.join(UsageKind.values)}."
-        )
+        raise ValidationFailed.field("kind", "invalid_choice", f"kind must be one of {', '.join(UsageKind.values)}.")
     amount = _checked_amount(amount)
     moment = valid_from or clock.now()
     if moment.tzinfo is None:
@@ -53,9 +51,7 @@ def price_set(
             "The costs of closed days are final; valid_from must be today or later.",
         )
     if gpu_type and kind != UsageKind.GPU_SECONDS:
-        raise ValidationFailed.field(
-            "gpu_type", "not_applicable", "gpu_type is only for the price of GPU hours."
-        )
+        raise ValidationFailed.field("gpu_type", "not_applicable", "gpu_type is only for the price of GPU hours.")
     try:
         with transaction.atomic():
             entry = PriceEntry.objects.create(

@@ -50,9 +50,7 @@ def _check(entry: UsageEntry) -> None:
     if not entry.key or len(entry.key) > MAX_KEY or "\x00" in entry.key:
         faults.append(FieldError("key", "invalid", f"key must hold 1 to {MAX_KEY} characters."))
     if entry.kind not in UsageKind.values:
-        faults.append(
-            FieldError("kind", "invalid_choice", f"kind must be one of {', '.join(UsageKind.values)}.")
-        )
+        faults.append(FieldError("kind", "invalid_choice", f"kind must be one of {', '.join(UsageKind.values)}."))
     if entry.resource_type not in CostResource.values:
         known = ", ".join(CostResource.values)
         faults.append(FieldError("resource_type", "invalid_choice", f"resource_type must be one of {known}."))
@@ -98,5 +96,5 @@ def _require_known(rows: list[UsageEntry]) -> None:
             raise ValidationFailed.field(
                 field,
                 "unknown",
-                f"A usage entry names the {field} {min(unknown)}, which does not exist; nothing of this batch is booked.",
+                f"A usage entry names the {field} {min(unknown)}, which does not exist; none of its batch is booked.",
             )

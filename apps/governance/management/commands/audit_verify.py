@@ -31,9 +31,7 @@ class Command(BaseCommand):
         for problem in report.problems:
             self.stdout.write(self.style.ERROR(f"{problem.kind}: {problem.message}"))
         if not report.is_intact:
-            raise CommandError(
-                f"The audit trail has been tampered with: {report.problem_count} sign(s), see above."
-            )
+            raise CommandError(f"The audit trail has been tampered with: {report.problem_count} sign(s), see above.")
         self.stdout.write(self.style.SUCCESS("The audit trail is intact."))
         self.stdout.write(f"Anchor to note elsewhere: {report.head_position}:{report.head_hash}")
 
