@@ -1,8 +1,24 @@
-"""Application serving."""
+"""Configuration of serving."""
+
+from __future__ import annotations
 
 from django.apps import AppConfig
 
 
 class ServingConfig(AppConfig):
+    """Control plane of endpoints."""
+
     name = "apps.serving"
     label = "serving"
+    verbose_name = "Serving"
+
+    def ready(self) -> None:
+        """Tell compute and the catalog whom to ask. Models can only be imported from here on."""
+        from apps.catalog import registry as catalog
+        from apps.compute import handlers
+        from apps.serving import registration, selectors
+
+        handlers.register(selectors.OWNER_TYPE, registration.workload_changed)
+        catalog.register_delete_blockers(registration.delete_blockers)
+        catalog.register_model_panel(registration.deployments_panel)
+        catalog.register_lineage_kind(selectors.LINEAGE_KIND, selectors.lineage_nodes)
