@@ -1,11 +1,18 @@
-"""One port for everything: Django by WSGI in a thread pool (gateway paths are dispatched before it)."""
+"""One port for everything: calls to models go to the gateway, all else to Django by WSGI in a thread pool."""
+
+from __future__ import annotations
 
 import os
-from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops.settings.production")
 
-application = WSGIMiddleware(cast("Any", get_wsgi_application()), workers=16)
+# Django is set up here, before anything that holds models is imported.
+_django = get_wsgi_application()
+
+from apps.gateway.asgi import Gateway  # noqa: E402
+from apps.gateway.dispatch import Dispatcher  # noqa: E402
+
+application = Dispatcher(gateway=Gateway(), portal=WSGIMiddleware(_django, workers=16))

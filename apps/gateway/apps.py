@@ -17,6 +17,10 @@ _WATCHED = (
     "accounts.ApiToken",
     "accounts.User",
     "accounts.Membership",
+    "governance.Policy",
+    "serving.Endpoint",
+    "serving.EndpointRevision",
+    "catalog.ModelEntry",
 )
 
 
