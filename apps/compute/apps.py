@@ -9,3 +9,11 @@ class ComputeConfig(AppConfig):
     name = "apps.compute"
     label = "compute"
     verbose_name = "Compute"
+
+    def ready(self) -> None:
+        """Tell the health page how to ask after the reconciler and the compute backend."""
+        from apps.compute import health
+        from apps.core.health import register
+
+        register("reconciler", health.reconciler)
+        register("compute", health.compute)

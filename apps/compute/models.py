@@ -70,9 +70,7 @@ class Workload(TeamOwnedModel):
             ),
         ]
         constraints = [
-            models.UniqueConstraint(
-                fields=["owner_type", "owner_id", "attempt"], name="workload_attempt_once"
-            ),
+            models.UniqueConstraint(fields=["owner_type", "owner_id", "attempt"], name="workload_attempt_once"),
             models.CheckConstraint(
                 condition=~Q(state__in=sorted(FINAL_STATES)) | Q(finished_at__isnull=False),
                 name="workload_final_has_end",
@@ -129,9 +127,7 @@ class ResourceInterval(BaseModel):
     class Meta:
         ordering = ["started_at"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["workload"], condition=Q(ended_at__isnull=True), name="interval_one_open"
-            ),
+            models.UniqueConstraint(fields=["workload"], condition=Q(ended_at__isnull=True), name="interval_one_open"),
             models.CheckConstraint(
                 condition=Q(ended_at__isnull=True) | Q(ended_at__gte=models.F("started_at")),
                 name="interval_ends_after_start",

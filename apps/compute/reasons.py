@@ -43,6 +43,4 @@ def explain(observation: Observation, code: ReasonCode) -> tuple[str, str]:
 
 def waiting_for_slot(position: int, waiting: int, slot_class: str, places: int) -> str:
     """Return the sentence for a workload that waits: where it stands and for what."""
-    return (
-        f"Waiting for a slot: number {position} of {waiting}; {places} {slot_class} slot(s) are all in use."
-    )
+    return f"Waiting for a slot: number {position} of {waiting}; {places} {slot_class} slot(s) are all in use."

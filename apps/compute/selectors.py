@@ -58,6 +58,4 @@ def reconciler_health() -> ReconcilerHealth:
         return ReconcilerHealth(False, f"The reconciler was last seen {age:.0f} s ago.", row.beat_at)
     if row.problem:
         return ReconcilerHealth(False, row.problem, row.beat_at)
-    return ReconcilerHealth(
-        True, f"{row.active} active workload(s), last pass {row.pass_ms:.0f} ms.", row.beat_at
-    )
+    return ReconcilerHealth(True, f"{row.active} active workload(s), last pass {row.pass_ms:.0f} ms.", row.beat_at)

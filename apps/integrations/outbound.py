@@ -129,9 +129,7 @@ def is_public(address: IPAddress) -> bool:
 
 
 def _refusal(what: str) -> OutboundRefused:
-    return OutboundRefused(
-        f"{what} is not a public address; an operator can allow it in LLMOPS_OUTBOUND_ALLOW."
-    )
+    return OutboundRefused(f"{what} is not a public address; an operator can allow it in LLMOPS_OUTBOUND_ALLOW.")
 
 
 def literal_address(host: str) -> IPAddress | None:
@@ -217,6 +215,4 @@ def guarded_session(policy: OutboundPolicy, **options: Any) -> aiohttp.ClientSes
     addresses. Environment proxies and cookies are off: neither belongs to the caller's request.
     """
     connector = aiohttp.TCPConnector(resolver=GuardedResolver(policy), use_dns_cache=False, limit=0)
-    return aiohttp.ClientSession(
-        connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), **options
-    )
+    return aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), **options)

@@ -19,9 +19,7 @@ class BackendError(Exception):
     time-out may. A backend that could not be asked raises this; it never answers "nothing there" instead.
     """
 
-    def __init__(
-        self, message: str, *, permanent: bool, remedy: str = "", code: str = "backend_error"
-    ) -> None:
+    def __init__(self, message: str, *, permanent: bool, remedy: str = "", code: str = "backend_error") -> None:
         super().__init__(message)
         self.message = message
         self.permanent = permanent
@@ -130,9 +128,7 @@ class WorkloadSpec:
         return data
 
     @classmethod
-    def from_json(
-        cls, data: Mapping[str, Any], *, secret_env: Mapping[str, str] | None = None
-    ) -> WorkloadSpec:
+    def from_json(cls, data: Mapping[str, Any], *, secret_env: Mapping[str, str] | None = None) -> WorkloadSpec:
         """Rebuild a specification from its snapshot and the separately kept secrets."""
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         known["command"] = tuple(data["command"])
@@ -238,7 +234,7 @@ class ComputeBackend(Protocol):
         ...
 
     def log_read(self, name: str, offset: int, max_bytes: int) -> LogChunk:
-        """Return log output from `offset` on, at most `max_bytes`."""
+        """Return log output from `offset` on, at most `max_bytes`; a negative offset counts from the end."""
         ...
 
     def log_tail(self, name: str, lines: int) -> list[str]:

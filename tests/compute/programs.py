@@ -19,9 +19,7 @@ FOREVER = "import signal, time\nprint('up')\nwhile True: time.sleep(60)"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
 
 
-def eventually(
-    condition: Callable[[], object], *, seconds: float = 20.0, what: str = "the condition"
-) -> None:
+def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "the condition") -> None:
     """Wait for a condition of the outside world, at most `seconds`."""
     until = time.monotonic() + seconds
     while not condition():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from apps.governance.models import UsageRecord
 from django.db.models import Sum
 
 from apps.compute.models import ResourceInterval, Workload
@@ -13,6 +12,7 @@ from apps.compute.services import intervals_bill
 from apps.compute.services.transition import workload_transition
 from apps.compute.types import Observation, ObservedState, WorkloadState
 from apps.core import clock
+from apps.governance.models import UsageRecord
 from tests.compute.conftest import Submit
 from tests.compute.programs import python
 

@@ -109,9 +109,7 @@ def test_time_limit_ends_the_whole_group(backend: LocalBackend) -> None:
 
 def test_memory_limit_is_enforced_over_the_tree(backend: LocalBackend) -> None:
     """FR-004e: passing the memory limit is OOM with figures; the peak is recorded."""
-    code = (
-        "import time\nx = bytearray(120 * 2**20)\nfor i in range(0, len(x), 4096): x[i] = 1\ntime.sleep(60)"
-    )
+    code = "import time\nx = bytearray(120 * 2**20)\nfor i in range(0, len(x), 4096): x[i] = 1\ntime.sleep(60)"
     backend.submit("fat", python(code, memory_bytes=60 * 2**20))
     seen = until(backend, "fat", ObservedState.FAILED)
     assert seen.reason is ReasonCode.OOM
@@ -267,9 +265,7 @@ def test_server_that_never_gets_ready_is_ended(backend: LocalBackend) -> None:
     assert seen.reason is ReasonCode.NOT_READY
 
 
-def test_portal_secrets_do_not_reach_workloads(
-    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_portal_secrets_do_not_reach_workloads(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """P-2: the environment is built from a list; secrets of the workload are in no file and no argument."""
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
     monkeypatch.setenv("LLMOPS_SECRET_KEY", "secret")

@@ -121,9 +121,7 @@ def test_jobs_and_endpoints_have_slots_of_their_own(submit: Submit) -> None:
     """Issue 2: slots are counted apart; who waits knows place and line; nobody overtakes."""
     jobs = [submit(python(FOREVER)) for _ in range(4)]
     server = submit(
-        python(
-            SERVER, port=0, readiness=HttpProbe(path="/", period_seconds=0.1), slot_class=SlotClass.ENDPOINT
-        ),
+        python(SERVER, port=0, readiness=HttpProbe(path="/", period_seconds=0.1), slot_class=SlotClass.ENDPOINT),
         kind="serving",
     )
     reconciled(server, "ready")
@@ -163,9 +161,7 @@ def test_gpu_work_stays_pending_and_says_why(submit: Submit) -> None:
 
 def test_server_becomes_ready_and_is_stopped_whole(submit: Submit) -> None:
     """FR-006: address and port are known once it is ready; stopping ends its process."""
-    spec = python(
-        SERVER, port=0, readiness=HttpProbe(path="/", period_seconds=0.1), slot_class=SlotClass.ENDPOINT
-    )
+    spec = python(SERVER, port=0, readiness=HttpProbe(path="/", period_seconds=0.1), slot_class=SlotClass.ENDPOINT)
     workload = reconciled(submit(spec, kind="serving"), "ready")
     assert workload.url == f"http://127.0.0.1:{workload.port}"
     assert workload.ready_at is not None
@@ -294,9 +290,7 @@ def test_permanent_refusal_fails_at_once(submit: Submit, local: LocalBackend) ->
     assert "not like this" in workload.reason
 
 
-def test_passing_trouble_is_tried_again(
-    submit: Submit, local: LocalBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_passing_trouble_is_tried_again(submit: Submit, local: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """P-8: a backend that stumbles once gets asked again."""
     monkeypatch.setattr(Refusing, "permanent", False)
     registry.backend_register("local", lambda: Refusing(root=local._root))

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from apps.governance.services import UsageEntry, usage_record_many
 from django.db import transaction
 
 from apps.compute.models import ResourceInterval, Workload
 from apps.core import clock
+from apps.governance.services import UsageEntry, usage_record_many
 
 SLICE = timedelta(seconds=45)  # "at most a minute old", with room for a pass
 BATCH = 500
@@ -82,9 +82,7 @@ def _slices(begin: datetime, until: datetime) -> Iterator[tuple[datetime, dateti
         begin = end
 
 
-def _entries(
-    interval: ResourceInterval, workload: Workload, begin: datetime, seconds: Decimal
-) -> Iterator[UsageEntry]:
+def _entries(interval: ResourceInterval, workload: Workload, begin: datetime, seconds: Decimal) -> Iterator[UsageEntry]:
     for kind, amount in (
         ("cpu_seconds", interval.cpu),
         ("memory_byte_seconds", Decimal(interval.memory_bytes)),

@@ -49,9 +49,7 @@ def reconcile_once(*, start: bool = True) -> PassReport:
     """Make one pass. The caller holds the lease (tests: is alone). `start=False` only looks and records."""
     report = PassReport()
     by_backend: dict[str, list[Workload]] = defaultdict(list)
-    for workload in Workload.objects.filter(state__in=sorted(ACTIVE_STATES)).order_by(
-        "-priority", "created_at"
-    ):
+    for workload in Workload.objects.filter(state__in=sorted(ACTIVE_STATES)).order_by("-priority", "created_at"):
         by_backend[workload.backend].append(workload)
         report.active += 1
     for name, workloads in by_backend.items():
@@ -65,9 +63,7 @@ def reconcile_once(*, start: bool = True) -> PassReport:
     return report
 
 
-def _reconcile_backend(
-    backend: ComputeBackend, workloads: list[Workload], report: PassReport, *, start: bool
-) -> None:
+def _reconcile_backend(backend: ComputeBackend, workloads: list[Workload], report: PassReport, *, start: bool) -> None:
     placed = [workload for workload in workloads if workload.state in ON_BACKEND_STATES]
     seen = backend.observe([workload.name for workload in placed])
     for workload in placed:
@@ -106,9 +102,7 @@ def _look_after(
         report.stopped += 1
 
 
-def _start_waiting(
-    backend: ComputeBackend, waiting: list[Workload], up: list[Workload], report: PassReport
-) -> None:
+def _start_waiting(backend: ComputeBackend, waiting: list[Workload], up: list[Workload], report: PassReport) -> None:
     """Start what has a place, in order; tell the others where they stand."""
     capacity = backend.capacity()
     occupied: dict[str, int] = defaultdict(int)

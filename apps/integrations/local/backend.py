@@ -329,11 +329,16 @@ class LocalBackend:
     # --- logs ---------------------------------------------------------------------------------------------
 
     def log_read(self, name: str, offset: int, max_bytes: int) -> LogChunk:
-        """Return output from `offset` on; cuts at a line end where it can, never inside a character."""
+        """Return output from `offset` on (negative: from the end), cut at a line end where it is long."""
         directory = self._directory(name)
         if not directory.exists():
             return LogChunk("", offset, offset)
+        whole_lines = offset < 0
+        if whole_lines:
+            offset = max(files.log_end(directory) + offset, 0)
         data, begin = files.log_bytes(directory, offset, max_bytes)
+        if whole_lines and begin > 0 and (cut := data.find(b"\n") + 1):
+            data, begin = data[cut:], begin + cut
         if len(data) == max_bytes and (cut := data.rfind(b"\n")) >= 0:
             data = data[: cut + 1]
         return LogChunk(data.decode("utf-8", "replace"), begin, begin + len(data))
@@ -389,6 +394,4 @@ def _can_bind(port: int) -> bool:
 def _ended(state: Mapping[str, Any]) -> ObservedState:
     if state["reason"] == ReasonCode.STOPPED:
         return ObservedState.STOPPED
-    return (
-        ObservedState.SUCCEEDED if state["exit_code"] == 0 and not state["reason"] else ObservedState.FAILED
-    )
+    return ObservedState.SUCCEEDED if state["exit_code"] == 0 and not state["reason"] else ObservedState.FAILED

@@ -20,9 +20,7 @@ ALLOWED_PREFIXES = ("LC_",)
 
 def workload_environment(*added: Mapping[str, str]) -> dict[str, str]:
     """Return the inherited variables, overlaid with `added` in order."""
-    found = {
-        key: value for key, value in os.environ.items() if key in ALLOWED or key.startswith(ALLOWED_PREFIXES)
-    }
+    found = {key: value for key, value in os.environ.items() if key in ALLOWED or key.startswith(ALLOWED_PREFIXES)}
     for layer in added:
         found.update(layer)
     return found

@@ -157,9 +157,7 @@ class Witness:
         log.close()
         return status, cpu
 
-    def _select(
-        self, selector: selectors.BaseSelector, wake: int, log: files.LogWriter, timeout: float
-    ) -> None:
+    def _select(self, selector: selectors.BaseSelector, wake: int, log: files.LogWriter, timeout: float) -> None:
         for key, _ in selector.select(timeout):
             if key.fd == wake:
                 self._drain_wake(wake)

@@ -17,9 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the command's options."""
-        parser.add_argument(
-            "--timeout", type=float, default=30.0, help="seconds until giving up (default 30)"
-        )
+        parser.add_argument("--timeout", type=float, default=30.0, help="seconds until giving up (default 30)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Stop, wait, record; fails when something is still alive."""

@@ -19,9 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the command's options."""
-        parser.add_argument(
-            "--once", action="store_true", help="make one pass (if the lease is free) and exit"
-        )
+        parser.add_argument("--once", action="store_true", help="make one pass (if the lease is free) and exit")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the loop; SIGTERM and SIGINT end it after the current step."""
