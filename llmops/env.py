@@ -222,6 +222,37 @@ declare(
     ("LLMOPS_CATALOG_SCAN_SECONDS", "int", "300", "Longest scan of one model's files."),
 )
 
+declare(
+    "datasets",
+    (
+        "LLMOPS_DATASETS_QUALITY_THRESHOLD",
+        "float",
+        "70",
+        "Least quality score (0 to 100) with which a dataset is approved.",
+    ),
+    (
+        "LLMOPS_DATASETS_QUALITY_WEIGHTS",
+        "list",
+        "missingValues=0.25,duplicates=0.2,distribution=0.15,schemaCompliance=0.25,format=0.15",
+        "Weights of the five components of the quality score; they need not add up to 1.",
+    ),
+    (
+        "LLMOPS_DATASETS_PII_CONFIDENCE",
+        "float",
+        "0.5",
+        "Rules for personal data below this confidence (0 to 1) are left out.",
+    ),
+    (
+        "LLMOPS_DATASETS_PII_FINDINGS",
+        "int",
+        "1000",
+        "Findings of one check that are kept with their place; all are counted.",
+    ),
+    ("LLMOPS_DATASETS_MAX_FILES", "int", "50", "Most files in one upload to a dataset."),
+    ("LLMOPS_DATASETS_MAX_COLUMNS", "int", "1000", "Most columns of a dataset."),
+    ("LLMOPS_DATASETS_MAX_CELL_CHARACTERS", "int", "4194304", "Longest value in a dataset."),
+)
+
 
 def read_files() -> None:
     """Load ``.env`` and ``var/services.env`` below the process environment (first value wins)."""
@@ -254,3 +285,21 @@ def env(name: str) -> Any:
     if var.choices and value not in var.choices:
         raise ImproperlyConfigured(f"{name}={text!r}: must be one of {', '.join(var.choices)}. It is for: {var.help}")
     return value
+
+
+def pairs(name: str, kind: Callable[[str], Any]) -> dict[str, Any]:
+    """A declared list of ``key=value`` parts as a dictionary.
+
+    Raises:
+        ImproperlyConfigured: a part is not ``key=value`` or its value does not parse.
+    """
+    result: dict[str, Any] = {}
+    for part in env(name):
+        key, separator, text = part.partition("=")
+        try:
+            if not separator:
+                raise ValueError("must be key=value")
+            result[key.strip()] = kind(text.strip())
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name}: {part!r}: {error}. It is for: {VARIABLES[name].help}") from error
+    return result

@@ -1,5 +1,7 @@
 """The datasets app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -9,3 +11,8 @@ class DatasetsConfig(AppConfig):
     name = "apps.datasets"
     label = "datasets"
     verbose_name = "Datasets"
+
+    def ready(self) -> None:
+        """Register datasets as a subject of approvals."""
+        registry = import_module("apps.governance.registry")
+        registry.subjects.register(import_module("apps.datasets.approvals").DatasetApproval)

@@ -1,6 +1,7 @@
 """Comparing the rows of two versions: by key where one identifies rows, else by the rows themselves.
 
-Per row only its number and two hashes are held (20 bytes), so ten million rows fit without loading their content.
+Per row only its number and two hashes are held (20 bytes), so ten million rows fit without loading their
+content.
 """
 
 from __future__ import annotations

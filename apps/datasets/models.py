@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from django.conf import settings
@@ -29,8 +31,9 @@ def _choices(words: Any) -> list[tuple[str, str]]:
 class Dataset(TeamOwnedModel):
     """One version of a named collection of rows. Frozen while in review, immutable once approved.
 
-    ``columns``, ``row_count``, ``size_bytes``, ``format`` describe what was uploaded; ``rows_key`` is the columnar
-    form of all rows that checks, preview and training read; ``digest`` covers files, rows and description.
+    ``columns``, ``row_count``, ``size_bytes``, ``format`` describe what was uploaded; ``rows_key`` is the
+    columnar form of all rows that checks, preview and training read; ``digest`` covers files, rows and
+    description.
     """
 
     AUDIT_TYPE = "dataset"
@@ -121,7 +124,26 @@ class Dataset(TeamOwnedModel):
     @property
     def is_editable(self) -> bool:
         """Whether files and description may still change."""
-        return self.status in {DatasetStatus.DRAFT, DatasetStatus.REJECTED}
+        return self.status == DatasetStatus.DRAFT
+
+    def compute_digest(self) -> str:
+        """SHA-256 over identity, description, files, rows and columns."""
+        files = self.files.order_by("position").values_list("filename", "size", "sha256")
+        content = {
+            "name": self.name,
+            "version": self.version,
+            "type": self.type,
+            "metadata": self.metadata,
+            "files": [list(row) for row in files],
+            "rows": self.rows_sha256,
+            "columns": self.columns,
+            "derivation": self.derivation,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def refresh_digest(self) -> None:
+        """Set ``digest`` to what the dataset is now; the caller saves."""
+        self.digest = self.compute_digest()
 
 
 class DatasetGrant(UserObjectPermissionBase):
@@ -159,7 +181,8 @@ class DatasetFile(BaseModel):
 
 
 class DatasetCheck(BaseModel):
-    """One run of the checks over one state of the files (``digest``): progress while it runs, results after."""
+    """One run of the checks over one state of the files (``digest``): progress while it runs, results
+    after."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="checks")
     status = models.CharField(max_length=10, choices=_choices(CheckStatus), default=CheckStatus.QUEUED)

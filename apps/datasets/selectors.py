@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -41,18 +39,7 @@ def dataset_versions(*, actor: User | None, dataset: Dataset) -> list[Dataset]:
 
 def dataset_digest(dataset: Dataset) -> str:
     """SHA-256 over what an approval vouches for: identity, description, files, rows and columns."""
-    files = dataset.files.order_by("position").values_list("filename", "size", "sha256")
-    content = {
-        "name": dataset.name,
-        "version": dataset.version,
-        "type": dataset.type,
-        "metadata": dataset.metadata,
-        "files": [list(row) for row in files],
-        "rows": dataset.rows_sha256,
-        "columns": dataset.columns,
-        "derivation": dataset.derivation,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return dataset.compute_digest()
 
 
 def check_latest(dataset: Dataset) -> DatasetCheck | None:
@@ -63,7 +50,7 @@ def check_latest(dataset: Dataset) -> DatasetCheck | None:
 def check_results(dataset: Dataset) -> DatasetCheck | None:
     """The newest run with results for the files as they are now."""
     return (
-        DatasetCheck.objects.filter(dataset=dataset, status=CheckStatus.SUCCEEDED, digest=dataset.digest)
+        DatasetCheck.objects.filter(dataset=dataset, status=CheckStatus.SUCCEEDED, digest=dataset.rows_sha256)
         .order_by("-created_at")
         .first()
     )

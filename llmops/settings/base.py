@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from llmops.env import BASE_DIR, env, read_files
+from llmops.env import BASE_DIR, env, pairs, read_files
 from llmops.settings.logging import configure_logging
 
 read_files()
@@ -150,6 +150,7 @@ CACHES: dict[str, Any] = {
 
 # Celery
 
+
 def _broker_url(url: str) -> str:
     """Celery spells a unix socket in its own way: redis+socket:///path?virtual_host=0."""
     if not url.startswith("unix://"):
@@ -258,6 +259,16 @@ UPLOAD_MAX_FILE_BYTES: int = env("LLMOPS_UPLOAD_MAX_FILE_BYTES")
 CATALOG_SCAN_MEMORY_BYTES: int = env("LLMOPS_CATALOG_SCAN_MEMORY_BYTES")
 CATALOG_SCAN_SECONDS: int = env("LLMOPS_CATALOG_SCAN_SECONDS")
 IDEMPOTENCY_HOURS: int = env("LLMOPS_IDEMPOTENCY_HOURS")
+
+# Datasets
+
+DATASETS_QUALITY_THRESHOLD: float = env("LLMOPS_DATASETS_QUALITY_THRESHOLD")
+DATASETS_QUALITY_WEIGHTS: dict[str, float] = pairs("LLMOPS_DATASETS_QUALITY_WEIGHTS", float)
+DATASETS_PII_CONFIDENCE: float = env("LLMOPS_DATASETS_PII_CONFIDENCE")
+DATASETS_PII_FINDINGS: int = env("LLMOPS_DATASETS_PII_FINDINGS")
+DATASETS_MAX_FILES: int = env("LLMOPS_DATASETS_MAX_FILES")
+DATASETS_MAX_COLUMNS: int = env("LLMOPS_DATASETS_MAX_COLUMNS")
+DATASETS_MAX_CELL_CHARACTERS: int = env("LLMOPS_DATASETS_MAX_CELL_CHARACTERS")
 
 # Serving and gateway
 

@@ -1,4 +1,5 @@
-"""Files for the tests of datasets: good ones, and a corpus of hostile ones with what must be said about them."""
+"""Files for the tests of datasets: good ones, and a corpus of hostile ones with what must be said about
+them."""
 
 from __future__ import annotations
 

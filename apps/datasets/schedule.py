@@ -1,0 +1,6 @@
+"""Sweeps of datasets."""
+
+SCHEDULE = {
+    "datasets-reconcile": ("apps.datasets.tasks.datasets_reconcile", 60.0),
+    "dataset-leftovers-reconcile": ("apps.datasets.tasks.dataset_leftovers_reconcile", 3600.0),
+}

@@ -1,0 +1,50 @@
+"""What other apps and the outer layers may ask of datasets."""
+
+from apps.datasets.services.checks import check_run, check_start, dataset_check_request
+from apps.datasets.services.comparing import Comparison, dataset_compare
+from apps.datasets.services.content import (
+    dataset_materialise,
+    dataset_require_usable,
+    rows_opened,
+    usability_errors,
+)
+from apps.datasets.services.entries import dataset_create, dataset_delete, dataset_update
+from apps.datasets.services.lifecycle import (
+    dataset_decide,
+    dataset_reopen,
+    dataset_set_status,
+    dataset_submit,
+    dataset_withdraw,
+)
+from apps.datasets.services.preview import Preview, dataset_preview
+from apps.datasets.services.redaction import dataset_redact
+from apps.datasets.services.repair import checks_reconcile, leftovers_remove
+from apps.datasets.services.upload import Upload, UploadResult, dataset_upload
+
+__all__ = [
+    "Comparison",
+    "Preview",
+    "Upload",
+    "UploadResult",
+    "check_run",
+    "check_start",
+    "checks_reconcile",
+    "dataset_check_request",
+    "dataset_compare",
+    "dataset_create",
+    "dataset_decide",
+    "dataset_delete",
+    "dataset_materialise",
+    "dataset_preview",
+    "dataset_redact",
+    "dataset_reopen",
+    "dataset_require_usable",
+    "dataset_set_status",
+    "dataset_submit",
+    "dataset_update",
+    "dataset_upload",
+    "dataset_withdraw",
+    "leftovers_remove",
+    "rows_opened",
+    "usability_errors",
+]

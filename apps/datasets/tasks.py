@@ -1,0 +1,25 @@
+"""Background work of datasets."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from apps.datasets import services
+
+
+@shared_task(name="apps.datasets.tasks.dataset_check")
+def dataset_check(check_id: str) -> None:
+    """Run one check; harmless when it was run already or another worker runs it."""
+    services.check_run(check_id)
+
+
+@shared_task(name="apps.datasets.tasks.datasets_reconcile")
+def datasets_reconcile() -> int:
+    """Repair checks that were lost with a worker or a message."""
+    return services.checks_reconcile()
+
+
+@shared_task(name="apps.datasets.tasks.dataset_leftovers_reconcile")
+def dataset_leftovers_reconcile() -> int:
+    """Remove files of uploads that never finished."""
+    return services.leftovers_remove()
