@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from tests.support.cast import api, cast, media, page, run_commits
-<<<<<<< HEAD
+from tests.support.committed import committed_db, migrated_db
 from tests.support.database import no_policies_yet
 from tests.support.servers import s3_server
 
-__all__ = ["api", "cast", "media", "no_policies_yet", "page", "run_commits", "s3_server"]
+__all__ = ["api", "cast", "committed_db", "media", "migrated_db", "no_policies_yet", "page", "run_commits", "s3_server"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -24,9 +24,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"skipped: {reasons.total()}")
         for reason, count in reasons.most_common():
             terminalreporter.line(f"{count:4d}  {reason}")
-=======
-from tests.support.database import committed_db, migrated_db
-from tests.support.servers import s3_server
-
-__all__ = ["api", "cast", "committed_db", "media", "migrated_db", "page", "run_commits", "s3_server"]
->>>>>>> 448bad0 (Compute: logs page, admin, health, tests with a real reconciler process killed and replaced (P-5, P-8))
