@@ -47,15 +47,17 @@ class PortalSchema(AutoSchema):
         return "_".join([self.method.lower(), *(part.replace("-", "_") for part in parts)])
 
 
-def _success(name: str, data: Any) -> Any:
-    return inline_serializer(
-        f"{name}Envelope",
-        {
-            "status": serializers.ChoiceField(choices=["success"]),
-            "message": serializers.CharField(),
-            "data": data,
-        },
-    )
+_envelopes: dict[tuple[str, Any], Any] = {}
+
+
+def _success(name: str, data: Any, source: Any) -> Any:
+    """The success envelope of one shape; made once, so that the schema has one component of each name."""
+    if (name, source) not in _envelopes:
+        _envelopes[name, source] = inline_serializer(
+            f"{name}Envelope",
+            {"status": serializers.ChoiceField(choices=["success"]), "message": serializers.CharField(), "data": data},
+        )
+    return _envelopes[name, source]
 
 
 def _data_field(responses: Any, many: bool) -> tuple[str, Any]:
@@ -102,7 +104,7 @@ def api_schema(
         binary: success is a file, not an envelope.
     """
     name, data = _data_field(responses, many)
-    success: Any = OpenApiTypes.BINARY if binary else _success(name, data)
+    success: Any = OpenApiTypes.BINARY if binary else _success(name, data, responses if isinstance(responses, type | None) else id(responses))
     failures = {
         code: OpenApiResponse(FailureSerializer) for code in (400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
     }
