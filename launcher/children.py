@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -140,6 +141,7 @@ class Child:
         if self.process is None or self.process.poll() is None:
             return
         if self.start_again_at == 0.0:
+            self._signal_group(signal.SIGKILL)  # a killed worker leaves its pool behind
             self.crashes = 1 if now - self.started_at > STEADY_SECONDS else self.crashes + 1
             pause = backoff(self.crashes)
             self.start_again_at = now + pause
@@ -154,8 +156,9 @@ class Child:
             self.start()
 
     def ask_to_stop(self) -> None:
-        """Send the stop signal to the whole group, without waiting."""
-        self._signal(self.stop_signal)
+        """Send the stop signal, without waiting; the process tells its own children."""
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, self.stop_signal)
 
     def finish(self) -> None:
         """Wait until it has ended, with SIGKILL after its grace."""
@@ -165,19 +168,14 @@ class Child:
             self.process.wait(self.grace)
         except subprocess.TimeoutExpired:
             say(self.name, f"did not end within {self.grace:.0f} s: killed")
-            self._signal(signal.SIGKILL, group=True)
+            self._signal_group(signal.SIGKILL)
             self.process.wait(5)
 
-    def _signal(self, number: signal.Signals, *, group: bool = False) -> None:
-        if self.process is None or self.process.poll() is not None:
-            return
-        try:
-            if group:
+    def _signal_group(self, number: signal.Signals) -> None:
+        """To the session that this process leads, itself included, whether it still lives or not."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
-            else:
-                os.kill(self.process.pid, number)
-        except ProcessLookupError:
-            return
 
 
 def exit_text(code: int | None) -> str:

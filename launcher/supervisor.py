@@ -115,13 +115,14 @@ class Supervisor:
             )
 
     def _end_leftovers(self) -> None:
-        """A killed supervisor leaves its children behind; they would hold the port and work twice."""
+        """A killed supervisor leaves its children behind (they would hold the port and work twice) and its servers."""
         path = self.var / CHILDREN_FILE
         try:
             recorded = json.loads(path.read_text())
         except (OSError, ValueError):
             return
-        for name, entry in recorded.items():
+        self.services.started += recorded.get("servers", [])
+        for name, entry in recorded.get("children", {}).items():
             pid, command = int(entry["pid"]), str(entry["command"])
             if process_alive(pid) and process_command(pid) == command:
                 say("portal", f"an earlier run left {name} (pid {pid}) behind: ending it")
@@ -209,7 +210,8 @@ class Supervisor:
     def _record_children(self) -> None:
         """Write who runs, so that the next start can end what a killed supervisor left."""
         pids = {child.name: child.pid for child in self.children if child.pid}
-        record = {name: {"pid": pid, "command": process_command(pid)} for name, pid in pids.items()}
+        children = {name: {"pid": pid, "command": process_command(pid)} for name, pid in pids.items()}
+        record = {"children": children, "servers": self.services.started}
         path = self.var / CHILDREN_FILE
         making = path.with_suffix(".new")
         making.write_text(json.dumps(record))
