@@ -1,1 +1,1 @@
-"""The training program. It knows nothing of Django; run it with `python -m workers.trainer --spec FILE`."""
+"""The training program, free of Django; run it with `python -m workers.trainer --spec FILE`."""
