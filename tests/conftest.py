@@ -10,8 +10,20 @@ from tests.support.cast import api, cast, media, page, run_commits
 from tests.support.committed import committed_db, migrated_db
 from tests.support.database import no_policies_yet
 from tests.support.servers import s3_server
+from tests.support.tiny_model import tiny_model_dir
 
-__all__ = ["api", "cast", "committed_db", "media", "migrated_db", "no_policies_yet", "page", "run_commits", "s3_server"]
+__all__ = [
+    "api",
+    "cast",
+    "committed_db",
+    "media",
+    "migrated_db",
+    "no_policies_yet",
+    "page",
+    "run_commits",
+    "s3_server",
+    "tiny_model_dir",
+]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -48,9 +48,7 @@ DEFAULT_METRICS: tuple[Metric, ...] = (
 
 LOWER_IS_BETTER: frozenset[Metric] = frozenset({Metric.PERPLEXITY})
 
-EVALUABLE: frozenset[DatasetType] = frozenset(
-    {DatasetType.BENCHMARK, DatasetType.SFT_PAIR, DatasetType.RAG_QA}
-)
+EVALUABLE: frozenset[DatasetType] = frozenset({DatasetType.BENCHMARK, DatasetType.SFT_PAIR, DatasetType.RAG_QA})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

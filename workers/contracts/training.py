@@ -59,9 +59,7 @@ class Scheduler(StrEnum):
 
 TRAINABLE: dict[TrainJobType, frozenset[DatasetType]] = {
     TrainJobType.FINETUNE: frozenset({DatasetType.SFT_PAIR, DatasetType.RAG_QA, DatasetType.PRETRAIN_CORPUS}),
-    TrainJobType.FROM_SCRATCH: frozenset(
-        {DatasetType.PRETRAIN_CORPUS, DatasetType.SFT_PAIR, DatasetType.RAG_QA}
-    ),
+    TrainJobType.FROM_SCRATCH: frozenset({DatasetType.PRETRAIN_CORPUS, DatasetType.SFT_PAIR, DatasetType.RAG_QA}),
     TrainJobType.PRETRAIN: frozenset({DatasetType.PRETRAIN_CORPUS}),
 }
 """Dataset types that this trainer reads, for each job type."""
@@ -208,9 +206,7 @@ class TrainJobSpec:
         if method is TrainMethod.QLORA:
             raise SpecError(where, "qlora is not available in this trainer; use lora or full.")
         if self.job_type is not TrainJobType.FINETUNE and method is not TrainMethod.FULL:
-            problem = (
-                f"must be full for a {self.job_type.value} job: {method.value} adapts weights that exist."
-            )
+            problem = f"must be full for a {self.job_type.value} job: {method.value} adapts weights that exist."
             raise SpecError(where, problem)
         if self.precision is Precision.FP16 and not self.use_gpu:
             raise SpecError("precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU.")

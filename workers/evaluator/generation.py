@@ -72,8 +72,7 @@ class Model:
         limit = self._limit()
         fitting = [place for place, ids in enumerate(prompts) if len(ids) <= limit]
         answers = [
-            Answer(None, len(ids), 0, 0.0, f"The prompt has {len(ids)} tokens; at most {limit} fit.")
-            for ids in prompts
+            Answer(None, len(ids), 0, 0.0, f"The prompt has {len(ids)} tokens; at most {limit} fit.") for ids in prompts
         ]
         if not fitting:
             return answers
@@ -89,9 +88,7 @@ class Model:
         """New token ids per prompt, end token included. Padding goes left, so that answers start together."""
         width = max(len(ids) for ids in prompts)
         ids = torch.tensor([[self._pad] * (width - len(one)) + one for one in prompts], device=self._device)
-        mask = torch.tensor(
-            [[0] * (width - len(one)) + [1] * len(one) for one in prompts], device=self._device
-        )
+        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in prompts], device=self._device)
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=ids,
@@ -125,12 +122,8 @@ class Model:
         if not kept:
             return []
         width = max(len(ids) for _, ids, _ in kept)
-        ids = torch.tensor(
-            [one + [self._pad] * (width - len(one)) for _, one, _ in kept], device=self._device
-        )
-        mask = torch.tensor(
-            [[1] * len(one) + [0] * (width - len(one)) for _, one, _ in kept], device=self._device
-        )
+        ids = torch.tensor([one + [self._pad] * (width - len(one)) for _, one, _ in kept], device=self._device)
+        mask = torch.tensor([[1] * len(one) + [0] * (width - len(one)) for _, one, _ in kept], device=self._device)
         with torch.inference_mode():
             logits = self._model(input_ids=ids, attention_mask=mask).logits.float()
             chances = torch.log_softmax(logits[:, :-1], dim=-1)

@@ -8,6 +8,7 @@ import platform
 import resource
 import sys
 import time
+import warnings
 from datetime import UTC, datetime
 
 from workers.contracts import Environment, Resources
@@ -43,6 +44,7 @@ def prepare_process(threads: int) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # talk between libraries
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic cuBLAS
 
 

@@ -70,7 +70,9 @@ class Interrupted(WorkerError):
     code = ExitCode.INTERRUPTED
 
 
-_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+_DISK_ERRNOS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.EEXIST}
+)
 
 
 def classify(error: BaseException) -> WorkerError:
@@ -82,7 +84,5 @@ def classify(error: BaseException) -> WorkerError:
         remedy = "Lower batch_size or max_seq_len, or give the job more memory."
         return OutOfMemory(f"Memory ran out: {text[:300] or 'no details'}. {remedy}")
     if (isinstance(error, OSError) and error.errno in _DISK_ERRNOS) or "No space left" in text:
-        return OutputFailed(
-            f"Writing failed: {text[:300]}. Free disk space or check the folder's permissions."
-        )
+        return OutputFailed(f"Writing failed: {text[:300]}. Free disk space or check the folder's permissions.")
     return WorkerError(f"{type(error).__name__}: {text[:1000]}")

@@ -45,9 +45,7 @@ def load_config(directory: str, *, field: str) -> Any:
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # the library raises whatever the broken file makes it raise
-        raise ModelInvalid(
-            f"The configuration in {path} cannot be read: {_short(error)}", field=field
-        ) from error
+        raise ModelInvalid(f"The configuration in {path} cannot be read: {_short(error)}", field=field) from error
 
 
 def load_tokenizer(directory: str, *, field: str) -> Any:
@@ -56,9 +54,7 @@ def load_tokenizer(directory: str, *, field: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # as above
-        raise ModelInvalid(
-            f"The tokenizer in {path} cannot be loaded: {_short(error)}", field=field
-        ) from error
+        raise ModelInvalid(f"The tokenizer in {path} cannot be loaded: {_short(error)}", field=field) from error
 
 
 def load_model(directory: str, *, dtype: torch.dtype, field: str) -> Any:

@@ -145,9 +145,7 @@ def _messages(data: dict[str, Any], column: str, line: int) -> tuple[tuple[str, 
         role = item.get("role") if isinstance(item, dict) else None
         content = item.get("content") if isinstance(item, dict) else None
         if role not in ("system", "user", "assistant") or not isinstance(content, str):
-            problem = (
-                f"{where}: message {position} needs a role (system, user, assistant) and a text content."
-            )
+            problem = f"{where}: message {position} needs a role (system, user, assistant) and a text content."
             raise DatasetInvalid(problem, field="dataset.path")
         messages.append((role, content))
     while messages and messages[-1][0] != "assistant":

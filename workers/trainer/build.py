@@ -100,9 +100,7 @@ def _tokenizer_for_new(spec: TrainJobSpec, architecture: Architecture, rows: lis
         return load_tokenizer(spec.tokenizer_dir, field="tokenizer_dir")
     if architecture.needs_base:
         return load_tokenizer(str(spec.base_model_dir), field=BASE)
-    texts = (
-        text for row in rows for text in ([row.text] if row.text else [part for _, part in row.messages])
-    )
+    texts = (text for row in rows for text in ([row.text] if row.text else [part for _, part in row.messages]))
     return train_tokenizer(texts, vocab_size=architecture.vocab_size or DEFAULT_VOCABULARY)
 
 

@@ -24,6 +24,16 @@ from workers.trainer.metrics_client import Recorder
 CHECKPOINTS_PER_RUN = 10
 
 
+class _SteadyTrainer(Trainer):
+    """Evaluating draws no random numbers from training: a run that skipped one (it was being stopped) and went
+    on later ends with the same weights as a run that did not."""
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As the parent, with the random state put back afterwards."""
+        with torch.random.fork_rng():
+            return super().evaluate(*args, **kwargs)
+
+
 @dataclass(slots=True)
 class Outcome:
     """How far the loop came. `finished` is False when it was stopped on request."""
@@ -51,7 +61,7 @@ def train(
     checkpoints.remove_except(root, found[1] if found else None)
     steps = planned_steps(spec, len(prepared.train))
     reporting = Reporting(recorders, progress)
-    trainer = Trainer(
+    trainer = _SteadyTrainer(
         model=trainee.model,
         args=_arguments(spec, root, steps, has_eval=prepared.evaluation is not None),
         train_dataset=prepared.train,

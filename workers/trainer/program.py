@@ -108,9 +108,7 @@ def _work(
     progress.update("loading", 2, "Loading the model.")
     trainee = build_trainee(spec, rows)
     share = 100 * trainee.trainable / trainee.parameters
-    say(
-        f"model: {trainee.parameters:,} parameters; {trainee.trainable:,} of the trained kind ({share:.1f} %)"
-    )
+    say(f"model: {trainee.parameters:,} parameters; {trainee.trainable:,} of the trained kind ({share:.1f} %)")
     prepared = prepare(spec, rows, trainee.tokenizer, check_stop=stop.check)
     counts = {
         "train": len(prepared.train),
