@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from apps.accounts.models import User
-from apps.core.permissions import visible_to
+from apps.core.permissions import SEES_ALL_TEAMS, is_shared, organisation_roles, visible_to
 from apps.core.transitions import get_or_not_found
 from apps.datasets.models import Dataset, DatasetCheck, PiiFinding
 from apps.datasets.types import CheckStatus
@@ -16,7 +16,7 @@ from apps.datasets.types import CheckStatus
 
 def datasets_visible_to(actor: User | None) -> QuerySet[Dataset]:
     """Datasets that exist for ``actor``, newest first, with what lists show of them."""
-    queryset = Dataset.objects.select_related("team", "created_by", "last_check", "source_dataset")
+    queryset = Dataset.objects.select_related("team", "created_by", "submitted_by", "approved_by", "source_dataset")
     return visible_to(actor, queryset).order_by("-created_at", "id")
 
 
@@ -31,10 +31,10 @@ def datasets_by_ids(*, actor: User | None, ids: Iterable[object]) -> dict[str, D
     return {str(dataset.pk): dataset for dataset in found}
 
 
-def dataset_versions(*, actor: User | None, dataset: Dataset) -> list[Dataset]:
+def dataset_versions(*, actor: User | None, dataset: Dataset) -> QuerySet[Dataset]:
     """All visible versions of the same name in the same team, highest version first."""
     found = datasets_visible_to(actor).filter(team_id=dataset.team_id, name=dataset.name)
-    return list(found.order_by("-version_key", "-created_at"))
+    return found.order_by("-version_key", "-created_at")
 
 
 def dataset_digest(dataset: Dataset) -> str:
@@ -64,3 +64,14 @@ def findings_of(check: DatasetCheck) -> QuerySet[PiiFinding]:
 def statistics_by_column(check: DatasetCheck | None) -> Mapping[str, Any]:
     """Statistics of a run by column name."""
     return {} if check is None else {entry["name"]: entry for entry in check.statistics}
+
+
+def source_visible_to(actor: User | None, dataset: Dataset) -> bool:
+    """Whether what ``dataset`` was derived from exists for ``actor``. Asks roles only, no query: for
+    lists."""
+    source = dataset.source_dataset
+    if source is None:
+        return False
+    if actor is None or source.team_id in actor.role_map() or is_shared(source):
+        return True
+    return bool(SEES_ALL_TEAMS & organisation_roles(actor))

@@ -45,7 +45,7 @@ class ApiSerializer(serializers.Serializer[Any]):
 class StrictJSONObject(serializers.JSONField):
     """A free-form JSON object, stored and returned exactly as sent."""
 
-    default_error_messages = {"not_object": "Send a JSON object, like {}."}
+    default_error_messages = {"not_object": "Send a JSON object, such as {{}}."}
 
     def to_internal_value(self, data: Any) -> Any:
         """Objects only."""

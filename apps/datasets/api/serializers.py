@@ -1,0 +1,232 @@
+"""Shapes of the datasets API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from apps.accounts.api.fields import TeamSlugField, UsernameField
+from apps.core.api.serializers import ApiSerializer, StrictJSONObject
+from apps.core.storage import store
+from apps.datasets.models import Dataset
+from apps.datasets.selectors import source_visible_to
+from apps.datasets.types import DatasetType
+
+
+class DatasetFileSerializer(ApiSerializer):
+    """One file of a dataset."""
+
+    filename = serializers.CharField()
+    size = serializers.IntegerField()
+    checksum = serializers.CharField(source="sha256")
+    format = serializers.CharField()
+    encoding = serializers.CharField()
+    rows = serializers.IntegerField(source="row_count")
+    uploaded_at = serializers.DateTimeField(source="created_at")
+
+
+class DatasetSerializer(ApiSerializer):
+    """A dataset as lists and details show it."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    version = serializers.CharField()
+    type = serializers.CharField()
+    status = serializers.CharField()
+    owner_team = TeamSlugField(source="team")
+    visibility = serializers.CharField()
+    pii_scan_status = serializers.CharField()
+    quality_score = serializers.FloatField(allow_null=True)
+    change_log = serializers.CharField()
+    metadata = serializers.JSONField()
+    storage_uri = serializers.SerializerMethodField()
+    provenance_uri = serializers.CharField()
+    rows = serializers.IntegerField(source="row_count", allow_null=True)
+    size = serializers.IntegerField(source="size_bytes")
+    format = serializers.CharField()
+    digest = serializers.CharField()
+    source_dataset_id = serializers.SerializerMethodField()
+    created_by = UsernameField()
+    submitted_by = UsernameField()
+    submitted_at = serializers.DateTimeField(allow_null=True)
+    approved_by = UsernameField()
+    approved_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    def get_storage_uri(self, dataset: Dataset) -> str:
+        """Where the files lie; before there are any, where the owner says the data comes from."""
+        if not dataset.has_files and dataset.provenance_uri:
+            return dataset.provenance_uri
+        return store().uri(f"{dataset.storage_prefix}/")
+
+    def get_source_dataset_id(self, dataset: Dataset) -> str | None:
+        """What it was derived from, if that exists for the caller."""
+        request = self.context.get("request")
+        if dataset.source_dataset_id is None or request is None:
+            return None
+        return str(dataset.source_dataset_id) if source_visible_to(request.user, dataset) else None
+
+
+class DatasetDetailSerializer(DatasetSerializer):
+    """A dataset with its files and columns."""
+
+    files = DatasetFileSerializer(many=True)
+    columns = serializers.SerializerMethodField()
+
+    def get_columns(self, dataset: Dataset) -> list[dict[str, Any]]:
+        """Name, type, nullability."""
+        return columns_json(dataset)
+
+
+def columns_json(dataset: Dataset) -> list[dict[str, Any]]:
+    """The schema as the API shows it."""
+    return [{"name": column.name, "type": column.kind, "nullable": column.nullable} for column in dataset.column_list]
+
+
+class DatasetCreateSerializer(ApiSerializer):
+    """A new dataset."""
+
+    name = serializers.CharField(max_length=200)
+    version = serializers.CharField(max_length=64)
+    type = serializers.ChoiceField(choices=[kind.value for kind in DatasetType])
+    owner_team = serializers.CharField(required=False, allow_blank=True, default="")
+    change_log = serializers.CharField(required=False, allow_blank=True, allow_null=True, default="")
+    metadata = StrictJSONObject(required=False, allow_null=True, default=dict)
+    storage_uri = serializers.CharField(required=False, allow_blank=True, allow_null=True, default="", max_length=2000)
+    visibility = serializers.ChoiceField(choices=["team", "organisation"], required=False, default="team")
+    status = serializers.CharField(required=False, default="draft")
+
+
+class DatasetUpdateSerializer(ApiSerializer):
+    """Changes to a draft; what is left out stays."""
+
+    name = serializers.CharField(max_length=200, required=False)
+    version = serializers.CharField(max_length=64, required=False)
+    type = serializers.ChoiceField(choices=[kind.value for kind in DatasetType], required=False)
+    change_log = serializers.CharField(required=False, allow_blank=True)
+    metadata = StrictJSONObject(required=False)
+    storage_uri = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    visibility = serializers.ChoiceField(choices=["team", "organisation"], required=False)
+
+
+class StatusSerializer(ApiSerializer):
+    """A wanted status."""
+
+    status = serializers.CharField()
+    notes = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class RedactSerializer(ApiSerializer):
+    """How the redacted copy is called."""
+
+    version = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
+    change_log = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class UploadedFileSerializer(ApiSerializer):
+    """One file that was taken."""
+
+    filename = serializers.CharField()
+    size = serializers.IntegerField()
+    checksum = serializers.CharField(source="sha256")
+    rows = serializers.IntegerField(source="row_count")
+
+
+class UploadAnswerSerializer(ApiSerializer):
+    """What an upload led to."""
+
+    dataset_id = serializers.UUIDField()
+    storage_uri = serializers.CharField()
+    uploaded_files = UploadedFileSerializer(many=True)
+    rows = serializers.IntegerField()
+    check_id = serializers.UUIDField()
+    operation_id = serializers.UUIDField(allow_null=True)
+
+
+class ColumnSerializer(serializers.Serializer[Any]):
+    """One column."""
+
+    name = serializers.CharField()
+    type = serializers.CharField()
+    nullable = serializers.BooleanField()
+
+
+class StatisticsSerializer(ApiSerializer):
+    """Facts about all rows."""
+
+    total_rows = serializers.IntegerField()
+    column_count = serializers.IntegerField()
+    file_size = serializers.IntegerField()
+    format = serializers.CharField(allow_null=True)
+    columns = serializers.JSONField()
+
+
+class PreviewSerializer(ApiSerializer):
+    """Some rows with schema and statistics."""
+
+    sample_rows = serializers.JSONField()
+    schema = ColumnSerializer(many=True)
+    statistics = StatisticsSerializer()
+
+
+class PiiScanSerializer(ApiSerializer):
+    """What the scan found."""
+
+    status = serializers.CharField()
+    total = serializers.IntegerField()
+    detected_types = serializers.ListField(child=serializers.CharField())
+    counts = serializers.JSONField()
+    locations = serializers.JSONField()
+    recommendations = serializers.ListField(child=serializers.CharField())
+
+
+class QualitySerializer(ApiSerializer):
+    """The score and how it came about."""
+
+    overall = serializers.FloatField(allow_null=True)
+    threshold = serializers.FloatField()
+    breakdown = serializers.JSONField()
+    weights = serializers.JSONField()
+    components = serializers.JSONField()
+
+
+class CheckSerializer(ApiSerializer):
+    """A run of the checks."""
+
+    id = serializers.UUIDField()
+    status = serializers.CharField()
+    progress = serializers.IntegerField()
+    message = serializers.CharField()
+    operation_id = serializers.UUIDField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class ValidationSerializer(ApiSerializer):
+    """Results of the checks, and the run that is under way."""
+
+    dataset_id = serializers.UUIDField()
+    pii_scan = PiiScanSerializer()
+    quality_score = QualitySerializer()
+    recommendations = serializers.ListField(child=serializers.CharField())
+    check = CheckSerializer(allow_null=True)
+
+
+class CompareSerializer(ApiSerializer):
+    """How two versions differ: counts of rows, pages of examples, schema, statistics."""
+
+    before_id = serializers.UUIDField()
+    before_version = serializers.CharField()
+    after_id = serializers.UUIDField()
+    after_version = serializers.CharField()
+    compared_by = serializers.JSONField()
+    added_rows = serializers.IntegerField()
+    removed_rows = serializers.IntegerField()
+    modified_rows = serializers.IntegerField()
+    unchanged_rows = serializers.IntegerField()
+    schema_changes = serializers.JSONField()
+    statistics = serializers.JSONField()
+    samples = serializers.JSONField()

@@ -1,0 +1,20 @@
+"""Paths of datasets, relative to ``/llm-ops/v1/``."""
+
+from django.urls import path
+
+from apps.datasets.api import views
+
+_ONE = "catalog/datasets/<str:dataset_id>"
+urlpatterns = [
+    path("catalog/datasets", views.DatasetListView.as_view(), name="dataset-list"),
+    path(_ONE, views.DatasetDetailView.as_view(), name="dataset-detail"),
+    path(f"{_ONE}/upload", views.DatasetUploadView.as_view(), name="dataset-upload"),
+    path(f"{_ONE}/preview", views.DatasetPreviewView.as_view(), name="dataset-preview"),
+    path(f"{_ONE}/validation", views.DatasetValidationView.as_view(), name="dataset-validation"),
+    path(f"{_ONE}/status", views.DatasetStatusView.as_view(), name="dataset-status"),
+    path(f"{_ONE}/versions", views.DatasetVersionsView.as_view(), name="dataset-versions"),
+    path(
+        f"{_ONE}/versions/<str:before>/compare/<str:after>", views.DatasetCompareView.as_view(), name="dataset-compare"
+    ),
+    path(f"{_ONE}/redact", views.DatasetRedactView.as_view(), name="dataset-redact"),
+]
