@@ -72,7 +72,7 @@ class Unset:
 UNSET = Unset()
 
 
-def take_secret(metadata: dict[str, Any], *, external: bool) -> str | None | Unset:
+def take_secret(metadata: dict[str, Any], *, external: bool) -> str | Unset | None:
     """Remove the API key from *metadata* (in place) and return it.
 
     ``None`` (sent as null or empty) means "remove the stored key"; ``UNSET`` means that none was sent. A key on

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from apps.accounts.models import User
 from apps.catalog import registry
 from apps.catalog.cards import CardStatus, card_status
+from apps.catalog.comparison import Comparison, compare_models
 from apps.catalog.digest import model_digest
 from apps.catalog.lineage import DATASET, JOB, MODEL, edges_into, lineage_graph
 from apps.catalog.models import ExternalSecret, ModelEntry, ModelFile
@@ -23,12 +24,14 @@ __all__ = [
     "LineageSummary",
     "lineage_graph",
     "model_card",
+    "model_comparison",
     "model_digest",
     "model_files",
     "model_get",
     "model_missing_files",
     "model_version_named",
     "model_versions",
+    "models_files",
     "models_lineage",
     "models_visible_to",
 ]
@@ -103,3 +106,34 @@ def models_lineage(actor: User | None, models: Sequence[ModelEntry]) -> dict[UUI
             tuple(visible[DATASET]), next(iter(visible[MODEL]), None), next(iter(visible[JOB]), None)
         )
     return summaries
+
+
+def models_files(models: Collection[ModelEntry]) -> dict[UUID, list[ModelFile]]:
+    """Return the files of each of *models* by name; one query."""
+    files: dict[UUID, list[ModelFile]] = {model.pk: [] for model in models}
+    for file in ModelFile.objects.filter(model_id__in=files).order_by("filename"):
+        files[file.model_id].append(file)
+    return files
+
+
+def model_comparison(*, actor: User | None, left: ModelEntry, right: ModelEntry) -> Comparison:
+    """Compare two visible models, with what evaluation knows of them and the sources that *actor* may see."""
+    pair = (left, right)
+    return compare_models(
+        left,
+        right,
+        files=models_files(pair),
+        lineage=_source_labels(actor, pair),
+        metrics=registry.evaluation_summaries([model.pk for model in pair]),
+    )
+
+
+def _source_labels(actor: User | None, models: Collection[ModelEntry]) -> dict[UUID, list[str]]:
+    labels: dict[UUID, list[str]] = {}
+    for pk, edges in edges_into([model.pk for model in models]).items():
+        labels[pk] = []
+        for edge in edges:
+            node = registry.lineage_nodes(actor, edge.source_kind, [edge.source_id]).get(edge.source_id)
+            if node is not None:
+                labels[pk].append(f"{edge.get_relation_display()} {node.label}")
+    return labels

@@ -29,7 +29,7 @@ def only_own_gates(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[registry.Mo
     """Gates of higher apps are tested there; here the list starts empty and tests add to it."""
     gates: list[registry.ModelGate] = []
     monkeypatch.setattr(registry, "_gates", gates)
-    yield gates
+    return gates
 
 
 def test_ada_can_walk_a_model_through_its_life(cast: Cast) -> None:

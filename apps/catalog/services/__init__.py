@@ -11,6 +11,7 @@ from apps.catalog.services.outputs import (
     model_require_runnable,
 )
 from apps.catalog.services.reviews import (
+    STATUS_SPELLINGS,
     model_check_approval,
     model_decide,
     model_deprecate,
@@ -23,6 +24,7 @@ from apps.catalog.services.scans import model_scan_run, scan_failed, scans_resen
 from apps.catalog.services.uploads import model_file_delete, model_rescan, model_upload
 
 __all__ = [
+    "STATUS_SPELLINGS",
     "discarded_files_sweep",
     "lineage_add",
     "lineage_forget",

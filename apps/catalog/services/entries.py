@@ -163,7 +163,7 @@ def model_update(
     model_family: str | None = None,
     visibility: str | None = None,
     lineage_dataset_ids: Sequence[UUID] | None = None,
-    base_model_id: UUID | None | bool = False,
+    base_model_id: UUID | bool | None = False,
 ) -> ModelEntry:
     """Change what is given, keep the rest. A change to an approved model lets its approval lapse.
 
@@ -180,7 +180,7 @@ def model_update(
         require_draft(model, "changing it")
     for key in changed:
         setattr(model, key, fields[key])
-    secret: str | None | Unset = Unset()
+    secret: str | Unset | None = Unset()
     if metadata is not None:
         secret = _replace_metadata(model, metadata)
         changed.append("metadata")
@@ -197,7 +197,7 @@ def model_update(
     return model
 
 
-def _replace_metadata(model: ModelEntry, metadata: Mapping[str, Any]) -> str | None | Unset:
+def _replace_metadata(model: ModelEntry, metadata: Mapping[str, Any]) -> str | Unset | None:
     """Put *metadata* on the model; returns what is to happen to the API key."""
     stored = clean_metadata(metadata)
     secret = take_secret(stored, external=model.is_external)

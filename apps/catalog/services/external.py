@@ -10,7 +10,7 @@ from apps.core import audit
 from apps.core.crypto import decrypt, encrypt
 
 
-def secret_apply(*, actor: User | None, model: ModelEntry, secret: str | None | Unset) -> None:
+def secret_apply(*, actor: User | None, model: ModelEntry, secret: str | Unset | None) -> None:
     """Store, replace or remove the API key of the locked *model*; ``Unset`` keeps what is there."""
     if isinstance(secret, Unset):
         return

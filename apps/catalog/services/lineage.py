@@ -51,7 +51,7 @@ def sources_set(
     actor: User | None,
     model: ModelEntry,
     dataset_ids: Sequence[UUID] | None = None,
-    base_model_id: UUID | None | bool = False,
+    base_model_id: UUID | bool | None = False,
 ) -> None:
     """Make the datasets and the base model of the locked *model* exactly these.
 

@@ -1,0 +1,24 @@
+"""Catalog addresses, relative to ``/llm-ops/v1/``."""
+
+from django.urls import path
+
+from apps.catalog.api import views
+
+urlpatterns = [
+    path("catalog/models", views.ModelListView.as_view(), name="model-list"),
+    path("catalog/models/<str:model_id>", views.ModelDetailView.as_view(), name="model-detail"),
+    path("catalog/models/<str:model_id>/status", views.ModelStatusView.as_view(), name="model-status"),
+    path("catalog/models/<str:model_id>/upload", views.ModelUploadView.as_view(), name="model-upload"),
+    path("catalog/models/<str:model_id>/files/<str:filename>", views.ModelFileView.as_view(), name="model-file"),
+    path("catalog/models/<str:model_id>/scan", views.ModelScanView.as_view(), name="model-scan"),
+    path("catalog/models/<str:model_id>/versions", views.ModelVersionsView.as_view(), name="model-versions"),
+    path(
+        "catalog/models/<str:model_id>/versions/<str:version>/approve",
+        views.ModelApproveView.as_view(),
+        name="model-approve",
+    ),
+    path(
+        "catalog/models/<str:model_id>/compare/<str:other_id>", views.ModelCompareView.as_view(), name="model-compare"
+    ),
+    path("catalog/models/<str:model_id>/lineage", views.ModelLineageView.as_view(), name="model-lineage"),
+]
