@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import UUID
 
-from django.apps import apps as django_apps
 from django.urls import NoReverseMatch, reverse
 
 from apps.accounts.models import User
 from apps.catalog import registry
 from apps.catalog.approvals import ModelSubject
 from apps.catalog.lineage import DATASET, MODEL, resolve_models
-from apps.catalog.types import LineageNode
-from apps.core.permissions import visible_to
+from apps.catalog.models import ModelEntry
+from apps.catalog.types import LineageNode, Panel
+from apps.core.permissions import can
+from apps.datasets.selectors import datasets_by_ids
 from apps.governance.registry import subjects
+from apps.governance.selectors.costs import cost_for_model
 
 
 def resolve_datasets(actor: User | None, ids: Collection[UUID]) -> dict[UUID, LineageNode]:
     """Return nodes of the datasets among *ids* that *actor* may see."""
-    try:
-        table = django_apps.get_model("datasets", "Dataset")
-    except LookupError:
-        return {}
     return {
-        dataset.pk: LineageNode(DATASET, str(dataset.pk), str(dataset), _dataset_url(dataset.pk), dataset.status)
-        for dataset in visible_to(actor, table._default_manager.filter(pk__in=ids))
+        dataset.pk: LineageNode(
+            DATASET,
+            str(dataset.pk),
+            f"{dataset.name} {dataset.version}",
+            _dataset_url(dataset.pk),
+            dataset.status,
+        )
+        for dataset in datasets_by_ids(actor=actor, ids=ids).values()
     }
 
 
@@ -36,8 +40,16 @@ def _dataset_url(pk: UUID) -> str:
         return ""
 
 
+def cost_panel(actor: User, model: ModelEntry) -> Panel | None:
+    """Return what the model has cost, for those who may see its team's costs."""
+    if not can(actor, "cost.view", team=model.team):
+        return None
+    return Panel("Cost", "catalog/_cost_panel.html", {"cost": cost_for_model(model.pk, actor=actor)}, order=90)
+
+
 def register() -> None:
     """Called once by the application's ``ready()``."""
     subjects.register(ModelSubject())
     registry.register_lineage_kind(MODEL, resolve_models)
     registry.register_lineage_kind(DATASET, resolve_datasets)
+    registry.register_model_panel(cost_panel)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 
 from apps.catalog import selectors, services
 from apps.catalog.api import serializers as shapes
 from apps.catalog.filters import ModelFilter
 from apps.catalog.models import ModelEntry
+from apps.core.api.parsers import UploadParser
 from apps.core.api.schema import api_schema
 from apps.core.api.views import ApiRequest, ApiView
 from apps.core.errors import NotFound, ValidationFailed
@@ -97,7 +97,7 @@ class ModelStatusView(ModelApiView):
 class ModelUploadView(ApiView):
     """Files of a model."""
 
-    parser_classes = (MultiPartParser,)
+    parser_classes = (UploadParser,)
 
     @api_schema(summary="Upload files of a model", multipart=True, responses=shapes.UploadSerializer)
     def post(self, request: ApiRequest, model_id: str) -> Response:
@@ -137,17 +137,13 @@ class ModelVersionsView(ApiView):
     def get(self, request: ApiRequest, model_id: str) -> Response:
         """Newest version first."""
         model = selectors.model_get(actor=request.user, model_id=model_id)
-        return self.page(
-            request, selectors.model_versions(actor=request.user, model=model), shapes.ModelSerializer
-        )
+        return self.page(request, selectors.model_versions(actor=request.user, model=model), shapes.ModelSerializer)
 
 
 class ModelApproveView(ModelApiView):
     """A decision about one version."""
 
-    @api_schema(
-        summary="Decide about a version", request=shapes.DecisionSerializer, responses=shapes.ModelSerializer
-    )
+    @api_schema(summary="Decide about a version", request=shapes.DecisionSerializer, responses=shapes.ModelSerializer)
     def post(self, request: ApiRequest, model_id: str, version: str) -> Response:
         """approve, reject or request_changes; nobody decides about their own."""
         model = selectors.model_get(actor=request.user, model_id=model_id)

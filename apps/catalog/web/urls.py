@@ -1,0 +1,26 @@
+"""Addresses of the model pages, below ``/models/``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.catalog.web import actions, views
+
+app_name = "catalog"
+urlpatterns = [
+    path("", views.ModelListView.as_view(), name="model-list"),
+    path("new/", views.ModelCreateView.as_view(), name="model-create"),
+    path("<uuid:pk>/", views.ModelDetailView.as_view(), name="model-detail"),
+    path("<uuid:pk>/edit/", views.ModelUpdateView.as_view(), name="model-update"),
+    path("<uuid:pk>/compare/", views.ModelComparePickView.as_view(), name="model-compare-pick"),
+    path("<uuid:pk>/compare/<uuid:other>/", views.ModelCompareView.as_view(), name="model-compare"),
+    path("<uuid:pk>/upload/", actions.ModelUploadView.as_view(), name="model-upload"),
+    path("<uuid:pk>/files/remove/", actions.ModelFileDeleteView.as_view(), name="model-file-delete"),
+    path("<uuid:pk>/scan/", actions.ModelScanView.as_view(), name="model-scan"),
+    path("<uuid:pk>/submit/", actions.ModelSubmitView.as_view(), name="model-submit"),
+    path("<uuid:pk>/withdraw/", actions.ModelWithdrawView.as_view(), name="model-withdraw"),
+    path("<uuid:pk>/decide/", actions.ModelDecideView.as_view(), name="model-decide"),
+    path("<uuid:pk>/reopen/", actions.ModelReopenView.as_view(), name="model-reopen"),
+    path("<uuid:pk>/deprecate/", actions.ModelDeprecateView.as_view(), name="model-deprecate"),
+    path("<uuid:pk>/delete/", actions.ModelDeleteView.as_view(), name="model-delete"),
+]

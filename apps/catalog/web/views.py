@@ -1,0 +1,287 @@
+"""Pages of the catalog: list, detail, forms, comparison. They ask selectors and services and decide nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from apps.catalog import registry, selectors, services
+from apps.catalog.approvals import ModelSubject
+from apps.catalog.cards import PROSE_KEYS, as_text
+from apps.catalog.filters import ModelFilter
+from apps.catalog.forms import ModelCreateForm, ModelForm, initial_of
+from apps.catalog.models import ModelEntry
+from apps.catalog.scanning import ALLOWED_SUFFIXES
+from apps.catalog.services.access import APPROVAL_KIND, action_for
+from apps.catalog.types import MODEL_TRANSITIONS, LineageGraph, ModelStatus
+from apps.core.operations import operation_latest
+from apps.core.permissions import can
+from apps.core.web import statuses
+from apps.core.web.views import ServiceFormView, VisibleDetailView, VisibleListView
+from apps.governance.selectors.approvals import approval_for, may_decide
+from apps.governance.selectors.audit import audit_history
+
+VERSIONS_SHOWN = 20
+
+
+class ModelListView(VisibleListView):
+    """All models that exist for the person."""
+
+    template_name = "catalog/model_list.html"
+    filterset_class = ModelFilter
+    selector = staticmethod(selectors.models_visible_to)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Adds evaluation summaries of the page and whether one may register models."""
+        context = super().get_context_data(**kwargs)
+        rows = context["object_list"]
+        context["summaries"] = registry.evaluation_summaries([row.pk for row in rows]) if rows else {}
+        context["may_create"] = can(self.actor, "model.create") or can(self.actor, "external_model.create")
+        return context
+
+
+class ModelDetailView(VisibleDetailView):
+    """Everything about one model."""
+
+    template_name = "catalog/model_detail.html"
+    fragments = ("files", "review")
+    context_object_name = "model"
+
+    def get_object(self) -> ModelEntry:
+        """Through the selector."""
+        return selectors.model_get(actor=self.actor, model_id=self.kwargs["pk"])
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Only what the asked part needs."""
+        context = super().get_context_data(**kwargs)
+        model: ModelEntry = self.object
+        context |= self._actions(model)
+        context |= self._files(model)
+        context |= self._review(model)
+        if self.request.headers.get("HX-Target") not in self.fragments:
+            context |= self._rest(model)
+        return context
+
+    def _actions(self, model: ModelEntry) -> dict[str, Any]:
+        """Which buttons to show; the services decide again when one is pressed."""
+        allowed = MODEL_TRANSITIONS[model.status]
+        change = can(self.actor, action_for("change", model.type), model)
+        return {
+            "may_change": change and model.status in (ModelStatus.DRAFT, ModelStatus.APPROVED),
+            "may_submit": ModelStatus.PENDING_REVIEW in allowed and can(self.actor, "model.submit", model),
+            "may_reopen": change and model.status in (ModelStatus.REJECTED, ModelStatus.APPROVED),
+            "may_deprecate": change and ModelStatus.DEPRECATED in allowed,
+            "may_delete": can(self.actor, action_for("delete", model.type), model),
+            "may_upload": not model.is_external
+            and model.status == ModelStatus.DRAFT
+            and can(self.actor, action_for("upload", model.type), model),
+        }
+
+    def _files(self, model: ModelEntry) -> dict[str, Any]:
+        files = list(selectors.model_files(model))
+        return {
+            "files": files,
+            "total_size": sum(file.size for file in files),
+            "missing_files": selectors.model_missing_files(model),
+            "scan": operation_latest(target_type="model", target_id=model.pk, kind="model_scan"),
+            "accept": ",".join(ALLOWED_SUFFIXES),
+        }
+
+    def _review(self, model: ModelEntry) -> dict[str, Any]:
+        pending = model.status == ModelStatus.PENDING_REVIEW
+        request = approval_for(kind=APPROVAL_KIND, subject_id=model.pk)
+        verdict = may_decide(self.actor, request) if pending and request is not None else None
+        shows_gates = pending or model.status == ModelStatus.DRAFT
+        mine = request is not None and request.created_by_id == self.actor.pk
+        return {
+            "approval": request,
+            "decision": verdict,
+            "gates": ModelSubject().gates(model, "approve" if pending else "submit") if shows_gates else [],
+            "may_withdraw": pending and mine,
+        }
+
+    def _rest(self, model: ModelEntry) -> dict[str, Any]:
+        card = selectors.model_card(model)
+        versions = selectors.model_versions(actor=self.actor, model=model)[:VERSIONS_SHOWN]
+        prose = [(key.replace("_", " ").capitalize(), as_text(model.metadata.get(key))) for key in PROSE_KEYS]
+        return {
+            "card": card,
+            "prose": [(title, text) for title, text in prose if text],
+            "versions": list(versions),
+            "graph": graph_data(selectors.lineage_graph(self.actor, model)),
+            "panels": [
+                (panel.title, render_to_string(panel.template, {**panel.context, "model": model}, self.request))
+                for panel in registry.model_panels(self.actor, model)
+            ],
+            "history": [history_item(event) for event in audit_history(self.actor, "model", model.pk)],
+            "approved_models": selectors.models_visible_to(self.actor)
+            .filter(status=ModelStatus.APPROVED, team_id=model.team_id)
+            .exclude(pk=model.pk)[:100]
+            if model.status == ModelStatus.APPROVED
+            else [],
+        }
+
+
+def graph_data(graph: LineageGraph) -> dict[str, Any]:
+    """The lineage as the chart script draws it."""
+    nodes = [
+        {
+            "id": key,
+            "label": node.label,
+            "kind": node.kind,
+            "status": node.status,
+            "tone": statuses.look(node.status).tone if node.status else "neutral",
+            "url": node.url,
+            "current": key == graph.root,
+        }
+        for key, node in graph.nodes.items()
+    ]
+    edges = [{"source": edge.source, "target": edge.target, "relation": edge.relation} for edge in graph.edges]
+    return {"nodes": nodes, "edges": edges}
+
+
+def history_item(event: Any) -> dict[str, Any]:
+    """One audit event as a row of the timeline."""
+    denied = event.result == "denied"
+    words = event.action.removeprefix("catalog.").removeprefix("governance.").replace(".", " ").replace("_", " ")
+    return {
+        "title": words.capitalize(),
+        "at": event.occurred_at,
+        "who": event.actor_name,
+        "tone": "danger" if denied else "neutral",
+        "icon": "shield-x" if denied else "point",
+        "text": event.metadata.get("reason", "") or event.metadata.get("notes", ""),
+    }
+
+
+class ModelCreateView(ServiceFormView):
+    """Register a model; ``?from=`` starts from an existing one as its next version."""
+
+    template_name = "catalog/model_form.html"
+    form_class = ModelCreateForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """With the person, for the pickers."""
+        return {**super().get_form_kwargs(), "actor": self.actor}
+
+    def get_initial(self) -> dict[str, Any]:
+        """Empty, or the values of the model that this becomes a version of."""
+        source = self.request.GET.get("from")
+        if not source:
+            return {"metadata": {}}
+        model = selectors.model_get(actor=self.actor, model_id=source)
+        return {**form_initial(self.actor, model), "type": model.type, "owner_team": model.team.slug}
+
+    def perform(self, form: Any) -> Any:
+        """Create."""
+        return services.model_create(actor=self.actor, **form.service_fields())
+
+    def get_success_url(self) -> str:
+        """The new model."""
+        return reverse("catalog:model-detail", args=[self.result.pk])
+
+    def get_success_message(self) -> str:
+        """What to do next."""
+        follow = "" if self.result.is_external else " Upload its files next."
+        return f"{self.result} is registered as a draft.{follow}"
+
+
+class ModelUpdateView(ServiceFormView):
+    """Change a model."""
+
+    template_name = "catalog/model_form.html"
+    form_class = ModelForm
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Remember nothing yet: the person is only known to be signed in after dispatch."""
+        super().setup(request, *args, **kwargs)
+        self._model: ModelEntry | None = None
+
+    @property
+    def model_entry(self) -> ModelEntry:
+        """The model, through the selector, once."""
+        if self._model is None:
+            self._model = selectors.model_get(actor=self.actor, model_id=self.kwargs["pk"])
+        return self._model
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """With the person and the model."""
+        return {**super().get_form_kwargs(), "actor": self.actor, "model": self.model_entry}
+
+    def get_initial(self) -> dict[str, Any]:
+        """What is stored."""
+        return form_initial(self.actor, self.model_entry)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """With the model."""
+        return {**super().get_context_data(**kwargs), "model": self.model_entry}
+
+    def perform(self, form: Any) -> Any:
+        """Change what differs; the name of an approved model is left alone."""
+        return services.model_update(actor=self.actor, model_id=self.kwargs["pk"], **form.service_fields())
+
+    def get_success_url(self) -> str:
+        """Back to the model."""
+        return reverse("catalog:model-detail", args=[self.kwargs["pk"]])
+
+    def get_success_message(self) -> str:
+        """Says when the approval lapsed."""
+        lapsed = self.model_entry.status == ModelStatus.APPROVED != self.result.status
+        return "Saved. The approval has lapsed; submit the model again." if lapsed else "Saved."
+
+
+def form_initial(actor: Any, model: ModelEntry) -> dict[str, Any]:
+    """The form's values for *model*, with the sources that *actor* sees."""
+    sources = selectors.models_lineage(actor, [model])[model.pk]
+    base = str(sources.base_model_id) if sources.base_model_id else ""
+    return initial_of(model, dataset_ids=[str(pk) for pk in sources.dataset_ids], base_model_id=base)
+
+
+class ModelCompareView(VisibleDetailView):
+    """Two models side by side."""
+
+    template_name = "catalog/model_compare.html"
+    context_object_name = "left"
+
+    def get_object(self) -> ModelEntry:
+        """The left one."""
+        return selectors.model_get(actor=self.actor, model_id=self.kwargs["pk"])
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Both, and every difference."""
+        context = super().get_context_data(**kwargs)
+        right = selectors.model_get(actor=self.actor, model_id=self.kwargs["other"])
+        comparison = selectors.model_comparison(actor=self.actor, left=self.object, right=right)
+        sections = [
+            (title, rows, sum(row.change != "same" for row in rows)) for title, rows in comparison.sections() if rows
+        ]
+        return {**context, "right": right, "sections": sections}
+
+
+class ModelComparePickView(VisibleDetailView):
+    """Choose what to compare with; goes on when ``?other=`` says so."""
+
+    template_name = "catalog/model_compare_pick.html"
+    context_object_name = "model"
+
+    def get_object(self) -> ModelEntry:
+        """The left one."""
+        return selectors.model_get(actor=self.actor, model_id=self.kwargs["pk"])
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Pick, or go on."""
+        other = request.GET.get("other")
+        if other:
+            right = selectors.model_get(actor=self.actor, model_id=other)
+            return HttpResponseRedirect(reverse("catalog:model-compare", args=[self.kwargs["pk"], right.pk]))
+        return super().get(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Versions of the same model first, then the rest."""
+        context = super().get_context_data(**kwargs)
+        same = list(selectors.model_versions(actor=self.actor, model=self.object).exclude(pk=self.object.pk)[:100])
+        others = selectors.models_visible_to(self.actor).exclude(pk__in=[self.object.pk, *(row.pk for row in same)])
+        return {**context, "same": same, "others": list(others[:200])}
