@@ -1,0 +1,82 @@
+"""Every main page: nothing against the Content-Security-Policy, accessible, no sideways scroll."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from launcher.paths import ROOT
+from tests.e2e.conftest import NODE_MODULES, Watched
+
+Open = Callable[..., Watched]
+
+PAGES = (
+    "/",
+    "/approvals/",
+    "/approvals/?view=all",
+    "/search/?q=support",
+    "/health/",
+    "/account/",
+    "/account/tokens/",
+    "/account/tokens/new/",
+)
+AXE = """async () => {
+  const found = await axe.run(document, {resultTypes: ["violations"]});
+  return found.violations.filter((item) => ["serious", "critical"].includes(item.impact))
+    .map((item) => [item.id, item.help, ...item.nodes.slice(0, 3).map((node) => node.target.join(" "))].join(" | "));
+}"""
+
+
+def _findings(watched: Watched) -> list[str]:
+    # evaluate() is not subject to the page's policy, so axe needs no exception in it.
+    watched.page.evaluate((NODE_MODULES / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
+    found: list[str] = watched.page.evaluate(AXE)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible_and_obeys_the_policy(open_as: Open, scheme: str) -> None:
+    """Portal: keyboard and screen reader users are served in both themes; no inline script or style slips in."""
+    ada = open_as("ada", color_scheme=scheme, reduced_motion="reduce")
+    problems: dict[str, Any] = {}
+    for path in PAGES:
+        ada.go(path)
+        if found := _findings(ada):
+            problems[path] = found
+    assert problems == {}
+    assert ada.complaints == []
+
+
+def test_sign_in_page_is_accessible(open_as: Open) -> None:
+    """The one page that everybody meets."""
+    nobody = open_as(None)
+    nobody.go("/account/sign-in/")
+    assert _findings(nobody) == []
+    assert nobody.complaints == []
+
+
+def test_no_page_scrolls_sideways_on_a_narrow_screen(open_as: Open) -> None:
+    """Narrow screens: tables scroll inside their card, the page never does."""
+    ada = open_as("ada", viewport={"width": 390, "height": 844})
+    wide = {}
+    for path in PAGES:
+        ada.go(path)
+        excess = ada.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if excess > 0:
+            wide[path] = excess
+    assert wide == {}
+
+
+@pytest.mark.skipif(
+    not os.environ.get("LLMOPS_SCREENSHOTS"), reason="LLMOPS_SCREENSHOTS=1 writes the README's screenshot"
+)
+def test_screenshot_for_the_readme(open_as: Open) -> None:
+    """The README shows what the browser shows."""
+    ada = open_as("ada", viewport={"width": 1280, "height": 800}, device_scale_factor=2)
+    ada.go("/")
+    target = ROOT / "docs" / "images" / "home.png"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    ada.page.screenshot(path=str(target))
