@@ -104,7 +104,7 @@ def test_the_first_price_book_makes_costs(cast: Cast) -> None:
         summary = selectors.cost_for_model(MODEL)
     assert summary.total == Decimal("0.30") + Decimal("0.60") + Decimal("0.08") + Decimal("1.25")
     assert (summary.tokens_in, summary.tokens_out, summary.tokens) == (2_000_000, 1_000_000, 3_000_000)
-    assert (summary.cpu_hours, summary.gpu_hours) == (2, Decimal("0.5"))
+    assert (summary.cpu_hours, summary.gpu_hours) == (Decimal(2), Decimal("0.5"))
     assert [line.kind for line in summary.lines] == ["tokens_in", "tokens_out", "cpu_seconds", "gpu_seconds"]
     assert selectors.cost_for_model(uuid4()).is_empty
 
@@ -280,8 +280,8 @@ def test_a_window_takes_whole_cost_days(cast: Cast) -> None:
     services.usage_record_many(entry(cast, occurred_at=NOON - timedelta(days=index)) for index in range(5))
     with clock.frozen(NOON):
         for _ in range(2):
-            window = {"since": date(2026, 3, 7), "until": date(2026, 3, 9)}
-            assert selectors.cost_aggregate(actor=None, **window).total_tokens == 2_000_000
+            window = selectors.cost_aggregate(actor=None, since=date(2026, 3, 7), until=date(2026, 3, 9))
+            assert window.total_tokens == 2_000_000
             assert selectors.cost_aggregate(actor=None, since=date(2026, 3, 10)).total_tokens == 1_000_000
             assert selectors.cost_aggregate(actor=None, until=date(2026, 3, 7)).total_tokens == 1_000_000
             days = selectors.cost_groups("day", actor=None)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.backends.postgresql.operations import DatabaseOperations
 
 from apps.governance.policy.engine import Snapshot, policy_cache
@@ -17,7 +18,7 @@ from apps.governance.policy.engine import Snapshot, policy_cache
 _execute_sql_flush = DatabaseOperations.execute_sql_flush
 
 
-def _flush_despite_guards(self: DatabaseOperations, sql_list: list[str]) -> None:
+def _flush_despite_guards(self: BaseDatabaseOperations, sql_list: Iterable[str]) -> None:
     """Transactional tests end with TRUNCATE, which the audit tables refuse: only a superuser in replica mode may."""
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -17,7 +17,7 @@ from apps.governance.types import SCOPE_ALIASES, PolicyScope, PolicyStatus
 REVIEW_DAYS = 90
 
 
-def next_review() -> object:
+def next_review() -> datetime:
     """A policy is looked at again every ninety days."""
     return clock.now() + timedelta(days=REVIEW_DAYS)
 

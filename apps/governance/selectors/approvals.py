@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import Q, QuerySet
 
 from apps.accounts.models import User
@@ -43,7 +45,7 @@ def approvals_submitted_by(actor: User) -> QuerySet[ApprovalRequest]:
     return approvals_visible_to(actor).filter(created_by=actor, status=ApprovalStatus.OPEN).order_by("due_at", "id")
 
 
-def approval_for(*, kind: str, subject_id: object) -> ApprovalRequest | None:
+def approval_for(*, kind: str, subject_id: UUID | str) -> ApprovalRequest | None:
     """The newest request about a subject, for its detail page (whose view has checked visibility)."""
     requests = ApprovalRequest.objects.filter(kind=kind, subject_id=subject_id)
     return (

@@ -113,6 +113,8 @@ def approval_decide(
     subject = subjects.get(kind)
     wanted = decision_from(decision)
     notes = _checked_notes(notes)
+    if actor is None:
+        raise PermissionRefused("Approvals are decided by people, not by the system.", code="four_eyes")
     with transaction.atomic():
         obj = get_locked(subject.queryset(), subject_id, what=subject.label)
         authorize(actor=actor, action=subject.approve_action, obj=obj)
@@ -235,9 +237,7 @@ def _locked_request(subject: ApprovalSubject, obj: Any) -> ApprovalRequest:
     )
 
 
-def _require_four_eyes(actor: User | None, subject: ApprovalSubject, obj: Any, request: ApprovalRequest) -> None:
-    if actor is None:
-        raise PermissionRefused("Approvals are decided by people, not by the system.", code="four_eyes")
+def _require_four_eyes(actor: User, subject: ApprovalSubject, obj: Any, request: ApprovalRequest) -> None:
     reason = four_eyes_reason(
         actor_id=actor.pk,
         requester_id=request.created_by_id,
@@ -251,7 +251,7 @@ def _require_four_eyes(actor: User | None, subject: ApprovalSubject, obj: Any, r
 
 
 def _refusal_of(
-    actor: User | None, subject: ApprovalSubject, obj: Any, request: ApprovalRequest, wanted: Decision
+    actor: User, subject: ApprovalSubject, obj: Any, request: ApprovalRequest, wanted: Decision
 ) -> DomainError | None:
     """What stands against this decision now; changes that must outlive the refusal are made here."""
     if wanted is not Decision.APPROVE:
@@ -275,7 +275,7 @@ def _refusal_of(
 
 
 def _decide(
-    actor: User | None,
+    actor: User,
     subject: ApprovalSubject,
     obj: Any,
     request: ApprovalRequest,

@@ -138,7 +138,7 @@ def _walk() -> Iterator[tuple[_Seal | None, _Event | None]]:
                 event = None
                 if row[6] is not None:
                     metadata = json.loads(row[17]) if isinstance(row[17], str) else row[17]
-                    event = _Event(*row[6:17], metadata=metadata)
+                    event = _Event(*(*row[6:17], metadata))
                 yield seal, event
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -69,7 +70,7 @@ def _check(entry: UsageEntry) -> None:
 def _write(chunk: list[UsageEntry]) -> int:
     # Sorted by key: two writers with overlapping entries then wait for each other instead of deadlocking.
     rows = sorted({entry.key: entry for entry in chunk}.values(), key=lambda entry: entry.key)
-    columns = [
+    columns: list[list[Any]] = [
         [entry.key for entry in rows],
         [str(entry.kind) for entry in rows],
         [entry.quantity for entry in rows],
