@@ -8,7 +8,7 @@ from apps.governance.selectors.approvals import (
     approvals_waiting_for,
     may_decide,
 )
-from apps.governance.selectors.audit import audit_events_visible_to, audit_history
+from apps.governance.selectors.audit import audit_events_exportable_by, audit_events_visible_to, audit_history
 from apps.governance.selectors.costs import (
     cost_aggregate,
     cost_for_model,
@@ -27,6 +27,7 @@ __all__ = [
     "approvals_submitted_by",
     "approvals_visible_to",
     "approvals_waiting_for",
+    "audit_events_exportable_by",
     "audit_events_visible_to",
     "audit_history",
     "cost_aggregate",

@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from apps.accounts.models import User
 from apps.core.models import AuditEvent, AuditResult
 from apps.core.permissions import can, team_ids, teams_where
+from apps.governance.services.authorization import authorize
 
 HISTORY_LENGTH = 50
 
@@ -20,6 +21,12 @@ def audit_events_visible_to(actor: User | None) -> QuerySet[AuditEvent]:
     if actor.token_team_id is None:
         seen |= Q(actor=actor)
     return events.filter(seen)
+
+
+def audit_events_exportable_by(actor: User) -> QuerySet[AuditEvent]:
+    """Everything, for auditors and administrators; PermissionRefused for others."""
+    authorize(actor=actor, action="audit.view")
+    return AuditEvent.objects.select_related("team").order_by("-sequence")
 
 
 def audit_history(

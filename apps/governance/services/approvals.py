@@ -131,6 +131,22 @@ def approval_decide(
     return request
 
 
+def approval_decide_request(*, actor: User | None, request_id: UUID, decision: str, notes: str = "") -> ApprovalRequest:
+    """Decide about one particular request, which must still be the open one of its subject.
+
+    The caller has found it among what the actor sees. Raises as `approval_decide`.
+    """
+    request = ApprovalRequest.objects.get(pk=request_id)
+    if not request.is_open:
+        raise Conflict(
+            f"{request.title} does not wait for a decision: this request was {request.get_status_display().lower()}.",
+            code="already_decided",
+        )
+    return approval_decide(
+        actor=actor, kind=request.kind, subject_id=request.subject_id, decision=decision, notes=notes
+    )
+
+
 def approval_withdraw(*, actor: User | None, kind: str, subject_id: UUID) -> ApprovalRequest:
     """Take back an open request; only who asked may.
 

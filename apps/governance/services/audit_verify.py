@@ -11,9 +11,11 @@ from uuid import UUID
 
 from django.db import connection
 
-from apps.core import clock
+from apps.accounts.models import User
+from apps.core import audit, clock
 from apps.governance.audit_chain import GENESIS, link_hash
 from apps.governance.models import AuditChainHead
+from apps.governance.services.authorization import authorize
 
 # The portal's transactions last minutes at most: an event that appears in the chain this long after its own time,
 # although the sealer was at work meanwhile, was not written when it says.
@@ -126,6 +128,19 @@ def audit_verify(*, anchor: tuple[int, str] | None = None) -> AuditReport:
         report.add("truncated", "The head of the chain is gone although there are links.")
     if not anchored and anchor is not None:
         report.add("anchor", f"Link {anchor[0]} does not have the hash that was noted for it.", position=anchor[0])
+    return report
+
+
+def audit_verify_for(*, actor: User) -> AuditReport:
+    """The same on behalf of a person, which is recorded; PermissionRefused unless they may read the trail."""
+    authorize(actor=actor, action="audit.view")
+    report = audit_verify()
+    audit.record(
+        actor=actor,
+        action="governance.audit.verified",
+        resource_type="audit",
+        metadata={"intact": report.is_intact, "sealed": report.sealed, "problems": report.problem_count},
+    )
     return report
 
 
