@@ -9,12 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
 
 from apps.compute.models import ReconcilerBeat, Workload
 from apps.compute.services import workload_stop, workload_submit
@@ -42,16 +42,12 @@ def backend(tmp_path: Path) -> Iterator[LocalBackend]:
 def reconciler(committed_db: str, tmp_path: Path, backend: LocalBackend) -> Iterator[Reconciler]:
     """Start `manage.py reconcile` against the test database."""
     started: list[subprocess.Popen[bytes]] = []
-    values = connection.settings_dict
-    child = tmp_path / "child_settings.py"
-    child.write_text(
-        "from llmops.settings.development import *\nfrom pathlib import Path\n"
-        f"DATABASES = {{'default': {{k: v for k, v in {dict(values)!r}.items() if k != 'TEST'}}}}\n"
-        f"VAR_DIR = Path({str(tmp_path / 'var')!r})\nSECRET_KEY = {settings.SECRET_KEY!r}\nENCRYPTION_KEYS = []\n"
-    )
+    address = urlsplit(os.environ["DATABASE_URL"])
     environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "child_settings",
-        "PYTHONPATH": f"{tmp_path}:{settings.BASE_DIR if hasattr(settings, 'BASE_DIR') else os.getcwd()}",
+        "DJANGO_SETTINGS_MODULE": "llmops.settings.development",
+        "DATABASE_URL": urlunsplit(address._replace(path=f"/{committed_db}")),
+        "LLMOPS_VAR_DIR": str(tmp_path / "var"),
+        "SECRET_KEY": settings.SECRET_KEY,
         "LLMOPS_READ_ENV_FILES": "false",
     }
 
