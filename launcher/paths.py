@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from launcher.processes import LauncherError
 
 ROOT = Path(__file__).resolve().parent.parent
 # sun_path holds 108 bytes with its closing zero; PostgreSQL appends "/.s.PGSQL.5432".
+NOBODY = 65534
 LONGEST_SOCKET_DIR = 107 - len("/.s.PGSQL.5432")
 
 
@@ -79,13 +81,22 @@ def socket_dir(preferred: Path) -> Path:
 @functools.cache
 def unprivileged_prefix() -> tuple[str, ...]:
     """What to put before a program that refuses root: nothing for an ordinary user; a user namespace in which
-    root is somebody else, where the kernel allows one; else the account `nobody`."""
-    if os.geteuid() != 0:
+    root is somebody else, where the kernel allows one; else the account `nobody`. An ordinary user without an
+    entry in the list of users (a container with an arbitrary id) gets a namespace too: initdb wants a name."""
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
         return ()
-    namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-    if shutil.which("unshare") and _works([*namespace, "true"]):
-        return namespace
-    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    for uid in (1000, NOBODY, *(entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid != 0)):
+        namespace = ("unshare", "--user", f"--map-user={uid}", f"--map-group={uid}")
+        if _has_name(uid):
+            if shutil.which("unshare") and _works([*namespace, "true"]):
+                return namespace
+            break
+    if os.geteuid() != 0:
+        raise LauncherError(
+            f"User id {os.geteuid()} has no name on this machine and user namespaces are not allowed: PostgreSQL "
+            "would not start. Add the user, or set DATABASE_URL to a PostgreSQL of yours."
+        )
+    nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
     if shutil.which("setpriv") and _works([*nobody, "true"]):
         return nobody
     raise LauncherError(
@@ -97,6 +108,14 @@ def unprivileged_prefix() -> tuple[str, ...]:
 def runs_as_nobody() -> bool:
     """Whether servers that refuse root run as `nobody` here, and so need folders of their own."""
     return unprivileged_prefix()[:1] == ("setpriv",)
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _works(command: list[str]) -> bool:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from launcher.paths import postgres_binary, private_dir, runs_as_nobody, unprivileged_prefix
+from launcher.paths import NOBODY, postgres_binary, private_dir, runs_as_nobody, unprivileged_prefix
 from launcher.processes import LauncherError, end_process, process_alive, process_command, read_pid
 
 PORT = 5432  # only names the socket file; nothing listens on TCP
 MAJOR = "18"
-NOBODY = 65534
 START_SECONDS = 60.0
 
 
