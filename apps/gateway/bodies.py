@@ -57,9 +57,7 @@ class PortalSurface:
         data: dict[str, Any] | None = None
         if error.errors:
             data = {
-                "errors": [
-                    {"field": item.field, "code": item.code, "message": item.message} for item in error.errors
-                ]
+                "errors": [{"field": item.field, "code": item.code, "message": item.message} for item in error.errors]
             }
         if error.status_code >= 500:
             data = {**(data or {}), "requestId": request_id}

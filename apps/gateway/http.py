@@ -85,9 +85,7 @@ class Request:
         """The body as a JSON object. Raises ``UnsupportedMedia``, ``TooLarge`` or ``ValidationFailed``."""
         content_type = self.header(b"content-type").partition(";")[0].strip().lower()
         if content_type and content_type != "application/json" and not content_type.endswith("+json"):
-            raise UnsupportedMedia(
-                f"The body must be JSON (Content-Type: application/json), not {content_type[:80]}."
-            )
+            raise UnsupportedMedia(f"The body must be JSON (Content-Type: application/json), not {content_type[:80]}.")
         raw = await self.body(limit)
         if not raw.strip():
             raise ValidationFailed("The body is empty; send a JSON object.")
@@ -104,9 +102,7 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The body is larger than {limit:,} bytes; shorten the conversation.")
 
 
-async def send_bytes(
-    send: Send, status: int, body: bytes, *, request_id: str, headers: Iterable[Header] = ()
-) -> None:
+async def send_bytes(send: Send, status: int, body: bytes, *, request_id: str, headers: Iterable[Header] = ()) -> None:
     """Send one complete JSON answer."""
     await send(
         {

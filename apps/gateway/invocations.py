@@ -113,9 +113,7 @@ class Invoker:
         call = _Call(request, send, surface, caller, target, upstream, params, self._journal)
         await self._run(call, runtime, runtime.dialect.completion_path, body, stream=stream)
 
-    async def _run(
-        self, call: _Call, runtime: Runtime, path: str, body: dict[str, Any], *, stream: bool
-    ) -> None:
+    async def _run(self, call: _Call, runtime: Runtime, path: str, body: dict[str, Any], *, stream: bool) -> None:
         if self._client is None:
             raise Unavailable("The gateway is shutting down; try again.")
         response: aiohttp.ClientResponse | None = None

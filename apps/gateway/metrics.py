@@ -21,6 +21,4 @@ FIRST_CHUNK_SECONDS = Histogram(
 TOKENS = Counter("llmops_gateway_tokens_total", "Tokens passed through.", ("direction",))
 ABANDONED = Counter("llmops_gateway_abandoned_total", "Calls whose caller went away before the end.")
 IN_FLIGHT = Gauge("llmops_gateway_requests_in_flight", "Calls being answered now.")
-UNBOOKED = Gauge(
-    "llmops_gateway_usage_unbooked", "Calls whose usage is journalled but not in the ledger yet."
-)
+UNBOOKED = Gauge("llmops_gateway_usage_unbooked", "Calls whose usage is journalled but not in the ledger yet.")

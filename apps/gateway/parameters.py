@@ -43,9 +43,7 @@ def chat_parameters(body: Mapping[str, Any], *, max_output_tokens: int, portal: 
     _common(given, errors, max_output_tokens)
     template = given.get("template")
     if template not in (None, ""):
-        errors.add(
-            "template", "unknown", f"template: no prompt template named {str(template)[:80]!r} is live."
-        )
+        errors.add("template", "unknown", f"template: no prompt template named {str(template)[:80]!r} is live.")
     errors.check()
     if portal:
         given.setdefault("temperature", 0.7)
@@ -114,9 +112,7 @@ def _message(field: str, message: Any, errors: _Errors) -> None:
     for number, part in enumerate(content):
         where = f"{field}.content[{number}]"
         if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-            errors.add(
-                where, "invalid", f'{where} must be {{"type": "text", "text": "…"}}; only text is served.'
-            )
+            errors.add(where, "invalid", f'{where} must be {{"type": "text", "text": "…"}}; only text is served.')
             return
 
 

@@ -59,9 +59,7 @@ class StreamMeter:
     def __init__(self, *, upstream_model: str, route: str, want_usage: bool) -> None:
         old, new = orjson.dumps(upstream_model), orjson.dumps(route)
         self._renames = (
-            ()
-            if old == new
-            else ((b'"model":' + old, b'"model":' + new), (b'"model": ' + old, b'"model":' + new))
+            () if old == new else ((b'"model":' + old, b'"model":' + new), (b'"model": ' + old, b'"model":' + new))
         )
         self._carry = b""
         self._want_usage = want_usage

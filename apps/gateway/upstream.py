@@ -197,7 +197,5 @@ async def _message(response: aiohttp.ClientResponse) -> str:
     if isinstance(error, dict):
         error = error.get("message", "")
     if isinstance(error, list):
-        error = "; ".join(
-            str(item.get("msg", item)) if isinstance(item, dict) else str(item) for item in error
-        )
+        error = "; ".join(str(item.get("msg", item)) if isinstance(item, dict) else str(item) for item in error)
     return " ".join(str(error).split())[:300]

@@ -226,9 +226,7 @@ class UsageJournal:
             try:
                 await self._book(call.entries())
             except ValidationFailed as error:
-                logger.critical(
-                    "gateway.usage.refused", extra={"call": call.call_id, "reason": error.message[:300]}
-                )
+                logger.critical("gateway.usage.refused", extra={"call": call.call_id, "reason": error.message[:300]})
                 with (self._folder / "refused.log").open("ab") as file:
                     file.write(_line(call))
 

@@ -30,6 +30,4 @@ def frameworks_offered() -> list[dict[str, Any]]:
 def images_offered() -> list[dict[str, str]]:
     """Images that operators listed as ``framework=image``."""
     pairs = (entry.partition("=") for entry in settings.SERVING_RUNTIME_IMAGES)
-    return [
-        {"framework": name.strip(), "image": image.strip()} for name, _, image in pairs if name and image
-    ]
+    return [{"framework": name.strip(), "image": image.strip()} for name, _, image in pairs if name and image]

@@ -31,12 +31,8 @@ class Endpoint(TeamOwnedModel):
     version = models.CharField(max_length=64)
     status = models.CharField(max_length=12, choices=EndpointStatus.choices, default=EndpointStatus.DEPLOYING)
     status_detail = models.TextField(blank=True, default="")
-    wanted = models.ForeignKey(
-        "EndpointRevision", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )
-    active = models.ForeignKey(
-        "EndpointRevision", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    wanted = models.ForeignKey("EndpointRevision", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    active = models.ForeignKey("EndpointRevision", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     min_replicas = models.PositiveIntegerField(default=1, validators=[MinValueValidator(1)])
     max_replicas = models.PositiveIntegerField(default=1, validators=[MinValueValidator(1)])
     autoscale_policy = models.JSONField(null=True, blank=True)
@@ -67,15 +63,9 @@ class Endpoint(TeamOwnedModel):
                 condition=Q(delete_requested_at=None),
                 name="serving_route_once",
             ),
-            models.CheckConstraint(
-                condition=Q(status__in=EndpointStatus.values), name="serving_endpoint_status_known"
-            ),
-            models.CheckConstraint(
-                condition=Q(environment__in=Environment.values), name="serving_environment_known"
-            ),
-            models.CheckConstraint(
-                condition=Q(max_replicas__gte=F("min_replicas")), name="serving_replicas_in_order"
-            ),
+            models.CheckConstraint(condition=Q(status__in=EndpointStatus.values), name="serving_endpoint_status_known"),
+            models.CheckConstraint(condition=Q(environment__in=Environment.values), name="serving_environment_known"),
+            models.CheckConstraint(condition=Q(max_replicas__gte=F("min_replicas")), name="serving_replicas_in_order"),
         ]
         indexes = [
             models.Index(fields=["team", "-created_at"], name="serving_endpoint_team"),
@@ -146,16 +136,12 @@ class EndpointRevision(TeamOwnedModel):
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["endpoint", "number"], name="serving_revision_number_once"),
-            models.CheckConstraint(
-                condition=Q(status__in=RevisionStatus.values), name="serving_revision_status_known"
-            ),
+            models.CheckConstraint(condition=Q(status__in=RevisionStatus.values), name="serving_revision_status_known"),
         ]
         indexes = [
             models.Index(
                 fields=["status"],
-                condition=Q(
-                    status__in=[RevisionStatus.PENDING, RevisionStatus.STARTING, RevisionStatus.READY]
-                ),
+                condition=Q(status__in=[RevisionStatus.PENDING, RevisionStatus.STARTING, RevisionStatus.READY]),
                 name="serving_revision_live",
             )
         ]

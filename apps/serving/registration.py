@@ -24,9 +24,7 @@ def workload_changed(workload: Workload, previous_state: str) -> None:
 
     Only a message is sent here: taking the endpoint's lock while the workload's is held would invite deadlocks.
     """
-    endpoint_id = (
-        EndpointRevision.objects.filter(pk=workload.owner_id).values_list("endpoint_id", flat=True).first()
-    )
+    endpoint_id = EndpointRevision.objects.filter(pk=workload.owner_id).values_list("endpoint_id", flat=True).first()
     if endpoint_id is not None:
         enqueue(FOLLOW, str(endpoint_id))
 

@@ -89,7 +89,7 @@ def spec_build(
     low, high = _replicas(said, base, errors)
     policy = said.get("autoscale_policy", base.autoscale_policy if base else None)
     if policy is not None and not isinstance(policy, dict):
-        _add(errors, "autoscale_policy", "must be an object such as {\"cpuUtilization\": 70}")
+        _add(errors, "autoscale_policy", 'must be an object such as {"cpuUtilization": 70}')
     runtime = (detail or {}).get("runtime") or {}
     if errors:
         raise ValidationFailed(errors[0].message, errors=errors)
@@ -133,9 +133,7 @@ def _use_gpu(
     return base.use_gpu if base is not None else bool(settings.SERVING_USE_GPU)
 
 
-def _framework(
-    said: Mapping[str, Any], image: str, base: ServingSpec | None, errors: list[FieldError]
-) -> str:
+def _framework(said: Mapping[str, Any], image: str, base: ServingSpec | None, errors: list[FieldError]) -> str:
     named = said.get("serving_framework")
     guessed = runtime_for_image(image) if said.get("serving_runtime_image") else None
     launched = [key for key in runtime_keys() if runtime_get(key).launched]
@@ -172,9 +170,7 @@ def _replicas(said: Mapping[str, Any], base: ServingSpec | None, errors: list[Fi
     return low, high
 
 
-def _deployment_spec(
-    value: Any, model_family: str, errors: list[FieldError]
-) -> dict[str, Any] | None:
+def _deployment_spec(value: Any, model_family: str, errors: list[FieldError]) -> dict[str, Any] | None:
     if value in (None, {}):
         return None
     if not isinstance(value, dict):
@@ -182,7 +178,11 @@ def _deployment_spec(
         return None
     family = value.get("model_family")
     if family and model_family and str(family).lower() != model_family.lower():
-        _add(errors, "deploymentSpec.model_family", f"is {str(family)[:60]!r}, but the model's family is {model_family!r}")
+        _add(
+            errors,
+            "deploymentSpec.model_family",
+            f"is {str(family)[:60]!r}, but the model's family is {model_family!r}",
+        )
     target = value.get("serve_target", "GENERATION")
     if target == "RAG":
         _add(errors, "deploymentSpec.serve_target", "RAG is not served yet; use GENERATION", "unsupported")

@@ -148,9 +148,7 @@ def route_normalise(route: str) -> str:
             name = name[len(prefix) :]
             break
     if not _ROUTE.match(name):
-        raise ValueError(
-            "route must be 1 to 100 letters, digits, '-', '_' or '.', beginning with a letter or digit."
-        )
+        raise ValueError("route must be 1 to 100 letters, digits, '-', '_' or '.', beginning with a letter or digit.")
     return name
 
 

@@ -19,7 +19,8 @@ from apps.gateway.config import GatewayConfig
 from apps.gateway.dispatch import Dispatcher
 from apps.gateway.upstream import UpstreamLimits
 from apps.serving.models import Endpoint
-from tests.serving.support import answering_endpoint, approved_model
+from tests.catalog.support import make_model
+from tests.serving.support import answering_endpoint, approve
 from tests.support.asgi_server import AsgiServer
 from tests.support.cast import Cast
 from tests.support.model_server import ModelServer
@@ -79,7 +80,7 @@ def gateway(transactional_db: None, gateway_config: GatewayConfig) -> Iterator[R
 @pytest.fixture
 def endpoint(cast: Cast, upstream: ModelServer) -> Endpoint:
     """Team support's healthy endpoint ``support-assistant`` in dev."""
-    model = approved_model(cast.ada, cast.support)
+    model = approve(make_model(cast.ada, cast.support))
     return answering_endpoint(model, url=upstream.url, upstream_model=MODEL_DIR)
 
 

@@ -26,9 +26,7 @@ class ProbeResult:
     permanent: bool = False
 
 
-def check_health(
-    upstream: Upstream, path: str, *, policy: OutboundPolicy | None, timeout: float
-) -> ProbeResult:
+def check_health(upstream: Upstream, path: str, *, policy: OutboundPolicy | None, timeout: float) -> ProbeResult:
     """``GET`` the health route. ``policy`` is given for addresses that people typed. ``timeout`` in seconds."""
     return asyncio.run(_get(upstream, path, policy, timeout))
 
@@ -57,9 +55,7 @@ async def _get(upstream: Upstream, path: str, policy: OutboundPolicy | None, tim
             check_url(upstream.base_url + path, policy)
         async with (
             _session(policy, timeout) as session,
-            session.get(
-                upstream.base_url + path, headers=dict(upstream.headers), allow_redirects=False
-            ) as response,
+            session.get(upstream.base_url + path, headers=dict(upstream.headers), allow_redirects=False) as response,
         ):
             await response.read()
             status = response.status
@@ -89,15 +85,11 @@ async def _warm_up(
             return first
         second = await _post(session, upstream, dialect.completion_path, text)
         if second.ok:
-            return ProbeResult(
-                True, "It has no chat template: only /v1/completions answers.", second.latency_ms
-            )
+            return ProbeResult(True, "It has no chat template: only /v1/completions answers.", second.latency_ms)
         return first
 
 
-async def _post(
-    session: aiohttp.ClientSession, upstream: Upstream, path: str, body: dict[str, Any]
-) -> ProbeResult:
+async def _post(session: aiohttp.ClientSession, upstream: Upstream, path: str, body: dict[str, Any]) -> ProbeResult:
     began = time.perf_counter()
     try:
         async with session.post(

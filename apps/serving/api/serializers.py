@@ -133,16 +133,12 @@ class EndpointDetailSerializer(EndpointSerializer):
 
 class _ResourcesSerializer(ApiSerializer):
     use_gpu = serializers.BooleanField(required=False, allow_null=True)
-    serving_runtime_image = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=500
-    )
+    serving_runtime_image = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=500)
     cpu_request = serializers.CharField(required=False, allow_null=True, max_length=32)
     cpu_limit = serializers.CharField(required=False, allow_null=True, max_length=32)
     memory_request = serializers.CharField(required=False, allow_null=True, max_length=32)
     memory_limit = serializers.CharField(required=False, allow_null=True, max_length=32)
-    serving_framework = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=32
-    )
+    serving_framework = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=32)
     autoscale_policy = StrictJSONObject(required=False, allow_null=True)
     min_replicas = serializers.IntegerField(required=False, allow_null=True)
     max_replicas = serializers.IntegerField(required=False, allow_null=True)
@@ -157,9 +153,7 @@ class EndpointDeploySerializer(_ResourcesSerializer):
     environment = serializers.CharField(max_length=16)
     route = serializers.CharField(max_length=200)
     prompt_policy_id = serializers.UUIDField(required=False, allow_null=True)
-    rollback_plan = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=10_000
-    )
+    rollback_plan = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=10_000)
     owner_team = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=100)
     visibility = serializers.CharField(required=False, max_length=16)
 
@@ -175,9 +169,7 @@ class EndpointUpdateSerializer(ApiSerializer):
 
     autoscale_policy = StrictJSONObject(required=False)
     prompt_policy_id = serializers.UUIDField(required=False, allow_null=True)
-    rollback_plan = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=10_000
-    )
+    rollback_plan = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=10_000)
     min_replicas = serializers.IntegerField(required=False)
     max_replicas = serializers.IntegerField(required=False)
     status = serializers.CharField(required=False, max_length=16)

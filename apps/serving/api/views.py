@@ -51,9 +51,7 @@ class EndpointListView(ApiView):
             filterset=EndpointFilter,
         )
 
-    @api_schema(
-        summary="Deploy a model", request=EndpointDeploySerializer, responses=EndpointDetailSerializer
-    )
+    @api_schema(summary="Deploy a model", request=EndpointDeploySerializer, responses=EndpointDetailSerializer)
     def post(self, request: ApiRequest) -> Response:
         """Accepted at once; poll ``status`` until it is healthy."""
         data = _said(self.validated(EndpointDeploySerializer, request))
@@ -70,9 +68,7 @@ class EndpointDetailView(ApiView):
         endpoint = selectors.endpoint_get(actor=request.user, endpoint_id=endpoint_id)
         return self.success(EndpointDetailSerializer(endpoint).data)
 
-    @api_schema(
-        summary="Change an endpoint", request=EndpointUpdateSerializer, responses=EndpointDetailSerializer
-    )
+    @api_schema(summary="Change an endpoint", request=EndpointUpdateSerializer, responses=EndpointDetailSerializer)
     def patch(self, request: ApiRequest, endpoint_id: str) -> Response:
         """What is absent stays."""
         data = self.validated(EndpointUpdateSerializer, request)
@@ -89,9 +85,7 @@ class EndpointDetailView(ApiView):
 class EndpointRollbackView(ApiView):
     """Going back."""
 
-    @api_schema(
-        summary="Roll back an endpoint", request=RollbackSerializer, responses=EndpointDetailSerializer
-    )
+    @api_schema(summary="Roll back an endpoint", request=RollbackSerializer, responses=EndpointDetailSerializer)
     def post(self, request: ApiRequest, endpoint_id: str) -> Response:
         """To the previous revision, or to the one named."""
         data = self.validated(RollbackSerializer, request)
@@ -104,9 +98,7 @@ class EndpointRollbackView(ApiView):
 class EndpointRedeployView(ApiView):
     """A new revision."""
 
-    @api_schema(
-        summary="Redeploy an endpoint", request=EndpointRedeploySerializer, responses=EndpointDetailSerializer
-    )
+    @api_schema(summary="Redeploy an endpoint", request=EndpointRedeploySerializer, responses=EndpointDetailSerializer)
     def post(self, request: ApiRequest, endpoint_id: str) -> Response:
         """With what changes; the rest stays."""
         data = _said(self.validated(EndpointRedeploySerializer, request))
@@ -146,9 +138,7 @@ class EndpointDeploymentView(ApiView):
         options = {name: data[name] for name in ("min_replicas", "max_replicas") if name in data}
         resources = _resources(data)
         if resources:
-            services.endpoint_redeploy(
-                actor=request.user, endpoint_id=endpoint_id, **options, **resources
-            )
+            services.endpoint_redeploy(actor=request.user, endpoint_id=endpoint_id, **options, **resources)
         else:
             services.endpoint_update(actor=request.user, endpoint_id=endpoint_id, **options)
         endpoint = selectors.endpoint_get(actor=request.user, endpoint_id=endpoint_id)

@@ -9,167 +9,334 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('catalog', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("catalog", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Endpoint',
+            name="Endpoint",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('visibility', models.CharField(choices=[('team', 'Team'), ('organisation', 'Organisation')], default='team', max_length=16)),
-                ('environment', models.CharField(choices=[('dev', 'Development'), ('stg', 'Staging'), ('prod', 'Production')], max_length=8)),
-                ('route', models.CharField(help_text='Bare name; the full path is /llm-ops/v1/serve/<route>.', max_length=100)),
-                ('version', models.CharField(max_length=64)),
-                ('status', models.CharField(choices=[('deploying', 'Deploying'), ('healthy', 'Healthy'), ('degraded', 'Degraded'), ('failed', 'Failed'), ('stopped', 'Stopped')], default='deploying', max_length=12)),
-                ('status_detail', models.TextField(blank=True, default='')),
-                ('min_replicas', models.PositiveIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1)])),
-                ('max_replicas', models.PositiveIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1)])),
-                ('autoscale_policy', models.JSONField(blank=True, null=True)),
-                ('prompt_policy_id', models.UUIDField(blank=True, null=True)),
-                ('rollback_plan', models.TextField(blank=True, default='')),
-                ('stop_requested', models.BooleanField(default=False)),
-                ('delete_requested_at', models.DateTimeField(blank=True, null=True)),
-                ('delete_problem', models.TextField(blank=True, default='', help_text='What keeps it from being deleted.')),
-                ('last_health_check_at', models.DateTimeField(blank=True, null=True)),
-                ('last_health_ok', models.BooleanField(null=True)),
-                ('health_failures', models.PositiveIntegerField(default=0, help_text='Failed health checks in a row.')),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('delete_requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='catalog.modelentry')),
-                ('team', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.team')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[("team", "Team"), ("organisation", "Organisation")], default="team", max_length=16
+                    ),
+                ),
+                (
+                    "environment",
+                    models.CharField(
+                        choices=[("dev", "Development"), ("stg", "Staging"), ("prod", "Production")], max_length=8
+                    ),
+                ),
+                (
+                    "route",
+                    models.CharField(
+                        help_text="Bare name; the full path is /llm-ops/v1/serve/<route>.", max_length=100
+                    ),
+                ),
+                ("version", models.CharField(max_length=64)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("deploying", "Deploying"),
+                            ("healthy", "Healthy"),
+                            ("degraded", "Degraded"),
+                            ("failed", "Failed"),
+                            ("stopped", "Stopped"),
+                        ],
+                        default="deploying",
+                        max_length=12,
+                    ),
+                ),
+                ("status_detail", models.TextField(blank=True, default="")),
+                (
+                    "min_replicas",
+                    models.PositiveIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1)]),
+                ),
+                (
+                    "max_replicas",
+                    models.PositiveIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1)]),
+                ),
+                ("autoscale_policy", models.JSONField(blank=True, null=True)),
+                ("prompt_policy_id", models.UUIDField(blank=True, null=True)),
+                ("rollback_plan", models.TextField(blank=True, default="")),
+                ("stop_requested", models.BooleanField(default=False)),
+                ("delete_requested_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "delete_problem",
+                    models.TextField(blank=True, default="", help_text="What keeps it from being deleted."),
+                ),
+                ("last_health_check_at", models.DateTimeField(blank=True, null=True)),
+                ("last_health_ok", models.BooleanField(null=True)),
+                ("health_failures", models.PositiveIntegerField(default=0, help_text="Failed health checks in a row.")),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "delete_requested_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="catalog.modelentry"
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.team"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'endpoint',
-                'ordering': ['-created_at', 'id'],
-                'permissions': [('invoke_endpoint', 'Can call an endpoint'), ('deploy_endpoint', 'Can deploy a revision'), ('rollback_endpoint', 'Can roll an endpoint back'), ('stop_endpoint', 'Can stop an endpoint')],
-                'abstract': False,
+                "verbose_name": "endpoint",
+                "ordering": ["-created_at", "id"],
+                "permissions": [
+                    ("invoke_endpoint", "Can call an endpoint"),
+                    ("deploy_endpoint", "Can deploy a revision"),
+                    ("rollback_endpoint", "Can roll an endpoint back"),
+                    ("stop_endpoint", "Can stop an endpoint"),
+                ],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='EndpointRevision',
+            name="EndpointRevision",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('visibility', models.CharField(choices=[('team', 'Team'), ('organisation', 'Organisation')], default='team', max_length=16)),
-                ('number', models.PositiveIntegerField()),
-                ('model_name', models.CharField(max_length=200)),
-                ('model_version', models.CharField(max_length=64)),
-                ('model_digest', models.CharField(help_text='What was approved and is served.', max_length=64)),
-                ('runtime', models.CharField(max_length=32)),
-                ('change', models.CharField(choices=[('deploy', 'Deployed'), ('redeploy', 'Redeployed'), ('rollback', 'Rolled back'), ('restart', 'Started again')], max_length=12)),
-                ('restores', models.PositiveIntegerField(blank=True, help_text='Number rolled back to.', null=True)),
-                ('spec', models.JSONField(help_text='Everything it runs with.')),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('starting', 'Starting'), ('ready', 'Ready'), ('failed', 'Failed'), ('retired', 'Retired')], default='pending', max_length=10)),
-                ('status_detail', models.TextField(blank=True, default='')),
-                ('attempt', models.PositiveIntegerField(default=0, help_text='Workloads submitted so far.')),
-                ('restarts', models.PositiveIntegerField(default=0, help_text='Deaths since it was last well.')),
-                ('workload_id', models.UUIDField(blank=True, null=True)),
-                ('base_url', models.CharField(blank=True, default='', max_length=500)),
-                ('upstream_model', models.CharField(blank=True, default='', max_length=500)),
-                ('ready_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('endpoint', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='revisions', to='serving.endpoint')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='catalog.modelentry')),
-                ('team', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.team')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[("team", "Team"), ("organisation", "Organisation")], default="team", max_length=16
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("model_name", models.CharField(max_length=200)),
+                ("model_version", models.CharField(max_length=64)),
+                ("model_digest", models.CharField(help_text="What was approved and is served.", max_length=64)),
+                ("runtime", models.CharField(max_length=32)),
+                (
+                    "change",
+                    models.CharField(
+                        choices=[
+                            ("deploy", "Deployed"),
+                            ("redeploy", "Redeployed"),
+                            ("rollback", "Rolled back"),
+                            ("restart", "Started again"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("restores", models.PositiveIntegerField(blank=True, help_text="Number rolled back to.", null=True)),
+                ("spec", models.JSONField(help_text="Everything it runs with.")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("starting", "Starting"),
+                            ("ready", "Ready"),
+                            ("failed", "Failed"),
+                            ("retired", "Retired"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("status_detail", models.TextField(blank=True, default="")),
+                ("attempt", models.PositiveIntegerField(default=0, help_text="Workloads submitted so far.")),
+                ("restarts", models.PositiveIntegerField(default=0, help_text="Deaths since it was last well.")),
+                ("workload_id", models.UUIDField(blank=True, null=True)),
+                ("base_url", models.CharField(blank=True, default="", max_length=500)),
+                ("upstream_model", models.CharField(blank=True, default="", max_length=500)),
+                ("ready_at", models.DateTimeField(blank=True, null=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="revisions", to="serving.endpoint"
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="catalog.modelentry"
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.team"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'revision',
-                'ordering': ['-number'],
-                'abstract': False,
+                "verbose_name": "revision",
+                "ordering": ["-number"],
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='active',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='serving.endpointrevision'),
+            model_name="endpoint",
+            name="active",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="serving.endpointrevision",
+            ),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='wanted',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='serving.endpointrevision'),
+            model_name="endpoint",
+            name="wanted",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="serving.endpointrevision",
+            ),
         ),
         migrations.CreateModel(
-            name='HealthCheck',
+            name="HealthCheck",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('checked_at', models.DateTimeField(default=apps.core.clock.now)),
-                ('ok', models.BooleanField()),
-                ('latency_ms', models.FloatField(blank=True, null=True)),
-                ('detail', models.CharField(blank=True, default='', max_length=500)),
-                ('endpoint', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='health_checks', to='serving.endpoint')),
-                ('revision', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='serving.endpointrevision')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                ("checked_at", models.DateTimeField(default=apps.core.clock.now)),
+                ("ok", models.BooleanField()),
+                ("latency_ms", models.FloatField(blank=True, null=True)),
+                ("detail", models.CharField(blank=True, default="", max_length=500)),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="health_checks", to="serving.endpoint"
+                    ),
+                ),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="serving.endpointrevision"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'health check',
-                'ordering': ['-checked_at'],
-                'abstract': False,
+                "verbose_name": "health check",
+                "ordering": ["-checked_at"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='EndpointGrant',
+            name="EndpointGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='serving.endpoint')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "content_object",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="grants", to="serving.endpoint"
+                    ),
+                ),
+                ("permission", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission")),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'abstract': False,
-                'unique_together': {('user', 'permission', 'content_object')},
+                "abstract": False,
+                "unique_together": {("user", "permission", "content_object")},
             },
         ),
         migrations.AddIndex(
-            model_name='endpointrevision',
-            index=models.Index(condition=models.Q(('status__in', ['pending', 'starting', 'ready'])), fields=['status'], name='serving_revision_live'),
+            model_name="endpointrevision",
+            index=models.Index(
+                condition=models.Q(("status__in", ["pending", "starting", "ready"])),
+                fields=["status"],
+                name="serving_revision_live",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='endpointrevision',
-            constraint=models.UniqueConstraint(fields=('endpoint', 'number'), name='serving_revision_number_once'),
+            model_name="endpointrevision",
+            constraint=models.UniqueConstraint(fields=("endpoint", "number"), name="serving_revision_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='endpointrevision',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'starting', 'ready', 'failed', 'retired'])), name='serving_revision_status_known'),
+            model_name="endpointrevision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["pending", "starting", "ready", "failed", "retired"])),
+                name="serving_revision_status_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='endpoint',
-            index=models.Index(fields=['team', '-created_at'], name='serving_endpoint_team'),
+            model_name="endpoint",
+            index=models.Index(fields=["team", "-created_at"], name="serving_endpoint_team"),
         ),
         migrations.AddIndex(
-            model_name='endpoint',
-            index=models.Index(fields=['model'], name='serving_endpoint_model'),
+            model_name="endpoint",
+            index=models.Index(fields=["model"], name="serving_endpoint_model"),
         ),
         migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.UniqueConstraint(condition=models.Q(('delete_requested_at', None)), fields=('environment', 'route'), name='serving_route_once'),
+            model_name="endpoint",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("delete_requested_at", None)),
+                fields=("environment", "route"),
+                name="serving_route_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['deploying', 'healthy', 'degraded', 'failed', 'stopped'])), name='serving_endpoint_status_known'),
+            model_name="endpoint",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["deploying", "healthy", "degraded", "failed", "stopped"])),
+                name="serving_endpoint_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('environment__in', ['dev', 'stg', 'prod'])), name='serving_environment_known'),
+            model_name="endpoint",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("environment__in", ["dev", "stg", "prod"])), name="serving_environment_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('max_replicas__gte', models.F('min_replicas'))), name='serving_replicas_in_order'),
+            model_name="endpoint",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_replicas__gte", models.F("min_replicas"))), name="serving_replicas_in_order"
+            ),
         ),
         migrations.AddIndex(
-            model_name='healthcheck',
-            index=models.Index(fields=['endpoint', '-checked_at'], name='serving_health_newest'),
+            model_name="healthcheck",
+            index=models.Index(fields=["endpoint", "-checked_at"], name="serving_health_newest"),
         ),
     ]

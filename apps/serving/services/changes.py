@@ -78,9 +78,7 @@ def _apply(endpoint: Endpoint, changes: dict[str, Any]) -> None:
             }
         )
         checked = spec_build(
-            wanted={
-                name: changes.get(name) for name in ("min_replicas", "max_replicas", "autoscale_policy")
-            },
+            wanted={name: changes.get(name) for name in ("min_replicas", "max_replicas", "autoscale_policy")},
             external_runtime=endpoint.wanted.runtime if endpoint.model.is_external else None,
             model_family=endpoint.model.model_family,
             base=base,
@@ -102,9 +100,7 @@ def endpoint_set_status(*, actor: User | None, endpoint_id: UUID | str, status: 
         raise ValidationFailed.field(
             "status", "invalid_choice", f"status must be one of {', '.join(EndpointStatus.values)}."
         )
-    message = (
-        f"status {status} is found out, not set. Set 'stopped' to stop the endpoint, or 'deploying' to start it."
-    )
+    message = f"status {status} is found out, not set. Set 'stopped' to stop the endpoint, or 'deploying' to start it."
     raise Conflict(message, errors=[FieldError("status", "invalid_transition", message)])
 
 
@@ -165,9 +161,7 @@ def endpoint_redeploy(
 
 
 @transaction.atomic
-def endpoint_rollback(
-    *, actor: User | None, endpoint_id: UUID | str, revision: int | None = None
-) -> Endpoint:
+def endpoint_rollback(*, actor: User | None, endpoint_id: UUID | str, revision: int | None = None) -> Endpoint:
     """A new revision that repeats an earlier one: revision number ``revision``, else the last one before the
     newest that ever answered.
 
@@ -255,9 +249,7 @@ def endpoint_delete(*, actor: User | None, endpoint_id: UUID | str) -> None:
         endpoint_follow(endpoint.pk)
 
 
-def _after(
-    endpoint: Endpoint, actor: User | None, action: str, revision: EndpointRevision, **facts: Any
-) -> None:
+def _after(endpoint: Endpoint, actor: User | None, action: str, revision: EndpointRevision, **facts: Any) -> None:
     endpoint_settle(endpoint)
     audit.record(
         actor=actor,

@@ -73,9 +73,7 @@ def endpoint_deploy(
     )
     if visibility not in Visibility.values:
         raise ValidationFailed.field("visibility", "invalid", "visibility must be team or organisation.")
-    spec = spec_build(
-        wanted=options, external_runtime=external_runtime(model), model_family=model.model_family
-    )
+    spec = spec_build(wanted=options, external_runtime=external_runtime(model), model_family=model.model_family)
     require_deployable(model)
     require_environment_open(environment, rollback_plan)
     try:

@@ -45,8 +45,7 @@ def require_environment_open(environment: str, rollback_plan: str) -> None:
     raise GateRefused.field(
         "environment",
         "approval_required",
-        "A production deployment needs its own approval, and requests for it cannot be made yet. "
-        "Deploy to dev or stg.",
+        "A production deployment needs its own approval, and requests for it cannot be made yet. Deploy to dev or stg.",
     )
 
 

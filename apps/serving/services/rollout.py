@@ -152,9 +152,7 @@ def _roll_out_files(revision: EndpointRevision) -> None:
             REVISION_TRANSITIONS,
             attempt=attempt,
             workload_id=workload.pk,
-            upstream_model=runtime.upstream_model(
-                model_dir=str(model_dir), served_name=revision.endpoint.route
-            ),
+            upstream_model=runtime.upstream_model(model_dir=str(model_dir), served_name=revision.endpoint.route),
             status_detail="Waiting for a place to run.",
         )
 
@@ -203,11 +201,7 @@ def revision_warm_up(revision_id: UUID | str) -> str:
         if revision is None:
             return "gone"
         workload = revision_workload(revision)
-        if (
-            revision.status != RevisionStatus.STARTING
-            or workload is None
-            or workload.state != WorkloadState.READY
-        ):
+        if revision.status != RevisionStatus.STARTING or workload is None or workload.state != WorkloadState.READY:
             return str(revision.status)
         result = warm_up(
             Upstream(workload.url, revision.upstream_model),
@@ -239,9 +233,7 @@ def revision_warm_up(revision_id: UUID | str) -> str:
     return endpoint_follow(revision.endpoint_id)
 
 
-def revision_answers(
-    revision: EndpointRevision, *, base_url: str, upstream_model: str, detail: str
-) -> None:
+def revision_answers(revision: EndpointRevision, *, base_url: str, upstream_model: str, detail: str) -> None:
     """Record that a revision answers, and send the calls there."""
     with transaction.atomic():
         endpoint, locked = _lock(revision)

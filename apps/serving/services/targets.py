@@ -46,9 +46,7 @@ def invocation_target(*, actor: User, route: str, environment: str | None = None
     return _choose(actor, endpoints_visible_to(actor).filter(route=name), name, environment)
 
 
-def invocation_target_for_model(
-    *, actor: User, model_name: str, environment: str | None = None
-) -> ServingTarget:
+def invocation_target_for_model(*, actor: User, model_name: str, environment: str | None = None) -> ServingTarget:
     """The endpoint that serves the catalog model of that name, chosen and refused like a route."""
     found = endpoints_visible_to(actor).filter(active__model_name=model_name)
     if not found.exists():
