@@ -152,16 +152,8 @@ class Postgres:
 
     def _wait_ready(self, process: subprocess.Popen[bytes] | None) -> None:
         deadline = time.monotonic() + START_SECONDS
-        command = [
-            str(postgres_binary("pg_isready")),
-            "-q",
-            "-h",
-            str(self.socket_dir),
-            "-p",
-            str(PORT),
-            "-t",
-            "2",
-        ]
+        reach = ["-h", str(self.socket_dir), "-p", str(PORT), "-U", "postgres"]
+        command = [str(postgres_binary("pg_isready")), "-q", *reach]
         while subprocess.run(command, check=False, capture_output=True).returncode != 0:
             ended = process is not None and process.poll() is not None
             if ended or time.monotonic() > deadline:
