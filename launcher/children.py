@@ -44,7 +44,7 @@ def readable(line: str, *, verbose: bool) -> str | None:
     except ValueError:
         return text if verbose else None
     level = str(record.get("level", "info")).lower()
-    if not verbose and level not in LOUD:
+    if not verbose and (level not in LOUD or _callers_mistake(record)):
         return None
     details = {
         key: value
@@ -60,6 +60,15 @@ def readable(line: str, *, verbose: bool) -> str | None:
     if record.get("exception"):
         parts.append("| " + str(record["exception"]).strip().splitlines()[-1])
     return " ".join(parts)[:400]
+
+
+def _callers_mistake(record: dict[str, object]) -> bool:
+    """A refused request is no trouble of the portal's: it is in the log, not on the terminal."""
+    if str(record.get("level", "")).lower() != "warning":
+        return False
+    return record.get("event") == "request_finished" or str(record.get("logger", "")).startswith(
+        ("django.request", "django.security")
+    )
 
 
 def backoff(crashes: int) -> float:

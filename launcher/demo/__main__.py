@@ -75,11 +75,11 @@ def walk(demo: Demo) -> bool:
 
 def tell_people(state: DemoState, base_url: str) -> None:
     """Where to look first, and who can sign in."""
-    say(f"The portal is at {base_url}. Sign in as (passwords in {state.path}):")
+    say(f"The portal is at {base_url}. The passwords of these people are in {state.path}:")
     for name in ("ada", "ben", "chen", "dana", "eve", "finn"):
         person = state.person(name)
         where = f" (team {', '.join(person.teams)})" if person.teams else " (whole organisation)"
-        say(f"  {person.username:<6} password {person.password:<18} {', '.join(person.roles)}{where}")
+        say(f"  {person.username:<6} {', '.join(person.roles)}{where}")
 
 
 def main(arguments: list[str] | None = None) -> int:

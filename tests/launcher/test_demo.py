@@ -76,9 +76,7 @@ def test_unknown_person_is_told(tmp_path: Path) -> None:
 
 def test_refusal_carries_the_reasons() -> None:
     """P-1: what the API lists under data.errors is what the demo prints."""
-    refusal = RefusedError(
-        "PATCH", "/x", 422, "refused", [{"field": "files", "message": "personal data in 6 rows"}]
-    )
+    refusal = RefusedError("PATCH", "/x", 422, "refused", [{"field": "files", "message": "personal data in 6 rows"}])
     assert refusal.reasons == ["personal data in 6 rows"]
     assert "422" in str(refusal)
     assert RefusedError("GET", "/x", 404, "gone", []).reasons == ["gone"]
@@ -95,9 +93,7 @@ def test_benchmark_is_not_among_the_training_rows(tmp_path: Path) -> None:
     assert set(trained[0]) == {"instruction", "response"}
     assert not {row["instruction"] for row in trained} & {item["input"] for item in benchmark}
     assert {item["reference"] for item in benchmark} <= set(support_answers().values())
-    assert sum((row["instruction"], row["response"]) in PERSONAL_ROWS for row in trained) == len(
-        PERSONAL_ROWS
-    )
+    assert sum((row["instruction"], row["response"]) in PERSONAL_ROWS for row in trained) == len(PERSONAL_ROWS)
 
 
 def test_steps_have_keys_of_their_own() -> None:

@@ -20,9 +20,7 @@ from launcher.processes import LauncherError
 def test_second_portal_is_told_about_the_first(tmp_path: Path) -> None:
     """P-7: two portals on one database folder would work against each other."""
     with claim_instance(tmp_path, "http://127.0.0.1:8000"):
-        with pytest.raises(
-            LauncherError, match=rf"running already: http://127.0.0.1:8000 \(pid {os.getpid()}\)"
-        ):
+        with pytest.raises(LauncherError, match=rf"running already: http://127.0.0.1:8000 \(pid {os.getpid()}\)"):
             claim_instance(tmp_path, "http://127.0.0.1:8001")
         running = running_instance(tmp_path)
         assert running is not None
@@ -38,9 +36,7 @@ def test_busy_port_names_its_owner_and_another_port() -> None:
         holder.listen()
         port = holder.getsockname()[1]
         assert port_owner(port) == os.getpid()
-        with pytest.raises(
-            LauncherError, match=rf"Port {port} is taken by pid {os.getpid()} .*PORT={port + 1}"
-        ):
+        with pytest.raises(LauncherError, match=rf"Port {port} is taken by pid {os.getpid()} .*PORT={port + 1}"):
             check_port("127.0.0.1", port)
     check_port("127.0.0.1", port)
 
@@ -73,6 +69,8 @@ def test_warnings_reach_the_terminal_and_chatter_only_the_log() -> None:
     loud = json.dumps({"event": "scan failed", "level": "error", "dataset": "d1", "timestamp": "now"})
     assert readable(quiet, verbose=False) is None
     assert readable(loud, verbose=False) == "ERROR scan failed dataset=d1"
+    refused = json.dumps({"event": "request_finished", "level": "warning", "code": 422})
+    assert readable(refused, verbose=False) is None, "a refused request is the caller's trouble"
     assert readable("banner", verbose=False) is None
     assert readable("banner\n", verbose=True) == "banner"
     assert readable("{not json", verbose=False) is None
