@@ -7,6 +7,7 @@ import importlib.util
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
 from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
@@ -48,7 +49,7 @@ def _present(module: str) -> bool:
 
 api_patterns: list[URLPattern | URLResolver] = [
     *(path("", include(f"apps.{name}.api.urls")) for name in API_APPS if _present(f"apps.{name}.api.urls")),
-    re_path(r"^.*$", login_not_required(unknown_path), name="unknown"),
+    re_path(r"^.*$", csrf_exempt(login_not_required(unknown_path)), name="unknown"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
