@@ -1,5 +1,7 @@
 """The governance app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -9,3 +11,7 @@ class GovernanceConfig(AppConfig):
     name = "apps.governance"
     label = "governance"
     verbose_name = "Governance"
+
+    def ready(self) -> None:
+        """Names of our own things, for the audit page. Models exist only now."""
+        import_module("apps.governance.wiring").register()

@@ -69,8 +69,8 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Govern",
         (
-            Entry("Costs", "coins", "governance:cost-list"),
-            Entry("Policies", "shield-check", "governance:policy-list"),
+            Entry("Costs", "coins", "governance:cost-list", action="cost.view"),
+            Entry("Policies", "shield-check", "governance:policy-list", action="policy.view"),
             Entry("Audit", "history", "governance:audit-list", action="audit.view"),
             Entry("Health", "heartbeat", "portal:health"),
         ),

@@ -3,14 +3,21 @@
 from apps.governance.selectors.approvals import (
     approval_for,
     approval_get,
+    approval_subject_now,
     approvals_submitted_by,
     approvals_visible_to,
     approvals_waiting_for,
     may_decide,
 )
-from apps.governance.selectors.audit import audit_events_exportable_by, audit_events_visible_to, audit_history
+from apps.governance.selectors.audit import (
+    audit_chain_state,
+    audit_events_exportable_by,
+    audit_events_visible_to,
+    audit_history,
+)
 from apps.governance.selectors.costs import (
     cost_aggregate,
+    cost_currency,
     cost_for_model,
     cost_for_resource,
     cost_groups,
@@ -19,18 +26,21 @@ from apps.governance.selectors.costs import (
     may_see_costs,
 )
 from apps.governance.selectors.policies import policies_visible_to, policy_get
-from apps.governance.selectors.prices import prices_visible_to
+from apps.governance.selectors.prices import prices_current_ids, prices_visible_to
 
 __all__ = [
     "approval_for",
     "approval_get",
+    "approval_subject_now",
     "approvals_submitted_by",
     "approvals_visible_to",
     "approvals_waiting_for",
+    "audit_chain_state",
     "audit_events_exportable_by",
     "audit_events_visible_to",
     "audit_history",
     "cost_aggregate",
+    "cost_currency",
     "cost_for_model",
     "cost_for_resource",
     "cost_groups",
@@ -40,5 +50,6 @@ __all__ = [
     "may_see_costs",
     "policies_visible_to",
     "policy_get",
+    "prices_current_ids",
     "prices_visible_to",
 ]

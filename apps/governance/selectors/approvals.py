@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -12,7 +14,8 @@ from apps.core.transitions import get_or_not_found
 from apps.governance.four_eyes import four_eyes_reason
 from apps.governance.models import ApprovalRequest
 from apps.governance.registry import subjects
-from apps.governance.types import ApprovalStatus, MayDecide
+from apps.governance.services.authorization import is_visible
+from apps.governance.types import ApprovalStatus, GateResult, MayDecide
 
 
 def approvals_visible_to(actor: User | None) -> QuerySet[ApprovalRequest]:
@@ -76,3 +79,32 @@ def may_decide(actor: User, request: ApprovalRequest) -> MayDecide:
     if any(decision.actor_id == actor.pk for decision in request.decisions.all()):
         return MayDecide(False, "You have decided already; the other reviewers are next.")
     return MayDecide(True, "You may decide about this.")
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectNow:
+    """The subject of a request as it is now, for whoever is asked to decide."""
+
+    label: str
+    title: str
+    url: str
+    digest: str
+    gates: Sequence[GateResult]
+    has_changed: bool
+
+
+def approval_subject_now(actor: User | None, request: ApprovalRequest) -> SubjectNow | None:
+    """What the request is about today; None when the thing or its app is gone, or the actor may not see it."""
+    subject = subjects.find(request.kind)
+    obj = subject.queryset().filter(pk=request.subject_id).first() if subject is not None else None
+    if subject is None or obj is None or not is_visible(actor, obj):
+        return None
+    digest = subject.digest(obj)
+    return SubjectNow(
+        label=subject.label,
+        title=subject.title(obj),
+        url=subject.url(obj),
+        digest=digest,
+        gates=subject.gates(obj, "approve") if request.is_open else (),
+        has_changed=digest != request.digest,
+    )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from django.db.models import Q, QuerySet
 
 from apps.accounts.models import User
 from apps.core.models import AuditEvent, AuditResult
 from apps.core.permissions import can, team_ids, teams_where
+from apps.governance.models import AuditChainHead
 from apps.governance.services.authorization import authorize
 
 HISTORY_LENGTH = 50
@@ -43,3 +47,23 @@ def audit_history(
         inside = Q(result=AuditResult.ALLOWED) | Q(team__in=team_ids(actor)) | Q(actor=actor)
         events = events.filter(inside)
     return list(events.order_by("-sequence")[:limit])
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """How far the chain of seals is."""
+
+    position: int
+    hash: str
+    sealed_at: datetime | None
+    events: int
+
+
+def audit_chain_state(actor: User) -> ChainState:
+    """For auditors and administrators; PermissionRefused for others."""
+    authorize(actor=actor, action="audit.view")
+    head = AuditChainHead.objects.filter(pk=1).first()
+    events = AuditEvent.objects.count()
+    if head is None:
+        return ChainState(0, "", None, events)
+    return ChainState(head.position, head.hash, head.sealed_at, events)

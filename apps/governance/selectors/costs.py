@@ -231,6 +231,11 @@ def cost_groups(
     return sorted(groups, key=lambda group: (-group.cost, group.label))
 
 
+def cost_currency() -> str:
+    """The currency of the price book."""
+    return str(settings.COST_CURRENCY)
+
+
 def may_see_costs(actor: User) -> bool:
     """For navigation."""
     return can(actor, "cost.view")

@@ -60,6 +60,11 @@ class AuditReport:
         """True when nothing speaks of tampering."""
         return self.problem_count == 0
 
+    @property
+    def anchor(self) -> str:
+        """The last link, to be noted outside the database."""
+        return f"{self.head_position}:{self.head_hash}"
+
     def add(self, kind: str, message: str, *, position: int | None = None, sequence: int | None = None) -> None:
         """Note a problem; all are counted, the first two hundred are kept."""
         self.problem_count += 1

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         if not report.is_intact:
             raise CommandError(f"The audit trail has been tampered with: {report.problem_count} sign(s), see above.")
         self.stdout.write(self.style.SUCCESS("The audit trail is intact."))
-        self.stdout.write(f"Anchor to note elsewhere: {report.head_position}:{report.head_hash}")
+        self.stdout.write(f"Anchor to note elsewhere: {report.anchor}")
 
 
 def _anchor(text: str) -> tuple[int, str] | None:
