@@ -99,6 +99,10 @@ function send(form, batch) {
     };
     request.addEventListener("load", () => {
       const ok = request.status < 400;
+      const problems = form.querySelector("[data-upload-problems]");
+      // What exactly is wrong comes as HTML of our own templates; the toast's sentence stands at the file.
+      const told = request.status < 500 && !/^\s*<!doctype/i.test(request.responseText);
+      if (problems) problems.innerHTML = !ok && told ? request.responseText : "";
       finish(ok, ok ? "Uploaded" : reason(request), request.getResponseHeader("HX-Redirect"));
     });
     request.addEventListener("error", () => finish(false, "The connection broke. Send it again."));

@@ -1,0 +1,85 @@
+"""Forms of the dataset pages. They only collect; the services decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from apps.accounts.models import User
+from apps.core.models import Visibility
+from apps.core.permissions import teams_where
+from apps.datasets.models import Dataset
+from apps.datasets.types import DATASET_TYPE_LABELS, DatasetType
+
+_VISIBILITY_HELP = "The organisation sees it once it is approved."
+_JSON = forms.Textarea(attrs={"data-json": "", "rows": 6})
+
+
+class DatasetForm(forms.Form):
+    """What may change about a draft."""
+
+    name = forms.CharField(max_length=200, help_text="The same for all its versions, such as support-questions.")
+    change_log = forms.CharField(
+        required=False, label="What changed", widget=forms.Textarea(attrs={"rows": 3}), max_length=20_000
+    )
+    visibility = forms.ChoiceField(choices=Visibility.choices, label="Visible to", help_text=_VISIBILITY_HELP)
+    storage_uri = forms.CharField(
+        required=False,
+        label="Origin",
+        max_length=2000,
+        help_text="Where the data comes from. Recorded, never read.",
+    )
+    metadata = forms.JSONField(
+        required=False, widget=_JSON, help_text="Any JSON object: source, consent, licence, retention, contact."
+    )
+
+    def clean_metadata(self) -> Any:
+        """An empty field is an empty object."""
+        value = self.cleaned_data["metadata"]
+        return {} if value is None else value
+
+
+class DatasetCreateForm(DatasetForm):
+    """A new dataset."""
+
+    version = forms.CharField(max_length=64, initial="1.0", help_text="Such as 1.0 or 2.1.0-rc.1.")
+    type = forms.ChoiceField(
+        choices=[(key.value, DATASET_TYPE_LABELS[key]) for key in DatasetType],
+        help_text="Decides which columns the files must have.",
+    )
+    owner_team = forms.ChoiceField(label="Team")
+    field_order = ("name", "version", "type", "owner_team", "change_log", "visibility", "storage_uri", "metadata")
+
+    def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        team_field = self.fields["owner_team"]
+        assert_choice(team_field).choices = [
+            (team.slug, team.name) for team in teams_where(actor, "dataset.create").order_by("name")
+        ]
+
+
+class SharingForm(forms.Form):
+    """What may change about a dataset that is no draft any more."""
+
+    visibility = forms.ChoiceField(choices=Visibility.choices, label="Visible to", help_text=_VISIBILITY_HELP)
+
+
+class CompareForm(forms.Form):
+    """Which version to compare with, and by which columns rows are recognised."""
+
+    other = forms.ChoiceField(label="Compare with")
+    key = forms.CharField(required=False, label="Key columns", help_text="Comma-separated; found by itself when empty.")
+
+    def __init__(self, *args: Any, versions: list[Dataset], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        assert_choice(self.fields["other"]).choices = [
+            (str(version.pk), f"{version.version} ({version.get_status_display().lower()})") for version in versions
+        ]
+
+
+def assert_choice(field: forms.Field) -> forms.ChoiceField:
+    """The field as what it is declared to be."""
+    if not isinstance(field, forms.ChoiceField):
+        raise TypeError(f"{field!r} offers no choices.")
+    return field

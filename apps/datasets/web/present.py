@@ -1,0 +1,197 @@
+"""Values as the pages show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from apps.core.models import AuditEvent
+from apps.datasets.models import Dataset, DatasetCheck
+from apps.datasets.services import Preview
+
+PREVIEW_ROWS = 10
+CELL = 400
+DIFF = 4_000
+_WIDTH, _HEIGHT = 120, 28
+
+
+def cell_text(value: Any) -> str:
+    """A value in a table cell: text as it is, everything else as compact JSON, long ones cut."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{text[:CELL]}…" if len(text) > CELL else text
+
+
+def preview_rows(preview: Preview, offset: int) -> list[dict[str, Any]]:
+    """Rows with their numbers (from 1) and cells in the order of the schema."""
+    names = [column["name"] for column in preview.schema]
+    return [
+        {"number": offset + place, "cells": [(row[name] is None, cell_text(row[name])) for name in names]}
+        for place, row in enumerate(preview.rows, start=1)
+    ]
+
+
+def side_rows(page: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that only one side of a comparison has."""
+    return [
+        {
+            "number": entry["row"],
+            "cells": [(name, cell_text(value)) for name, value in entry["values"].items() if value is not None],
+        }
+        for entry in page
+    ]
+
+
+def preview_page(number: int) -> int:
+    """On which page of the preview row ``number`` stands."""
+    return (number - 1) // PREVIEW_ROWS + 1
+
+
+def tone_of(score: float | None, good: float = 90.0, fair: float = 70.0) -> str:
+    """The colour of a score."""
+    if score is None:
+        return "neutral"
+    if score >= good:
+        return "success"
+    return "warning" if score >= fair else "danger"
+
+
+def component_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The components of the score with colour, weight in percent and what they are about."""
+    weights = quality["weights"]
+    return [
+        {
+            **component,
+            "tone": tone_of(component["score"]),
+            "places": [(number, preview_page(number)) for number in component["rows"]],
+            "weight": round(100 * weights.get(component["key"], 0)),
+        }
+        for component in quality["components"]
+    ]
+
+
+def statistic_rows(dataset: Dataset, check: DatasetCheck | None) -> list[dict[str, Any]]:
+    """One row per column: schema, and statistics with a small picture where the checks have run."""
+    known = {entry["name"]: entry for entry in check.statistics} if check is not None else {}
+    rows = []
+    for column in dataset.column_list:
+        facts = known.get(column.name)
+        rows.append(
+            {
+                "name": column.name,
+                "type": column.kind,
+                "nullable": column.nullable,
+                "facts": facts,
+                "bars": bars(facts["histogram"]) if facts else [],
+            }
+        )
+    return rows
+
+
+def bars(histogram: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A histogram as rectangles of a small picture, 120 × 28."""
+    top = max((entry["count"] for entry in histogram), default=0)
+    if not top:
+        return []
+    width = _WIDTH / len(histogram)
+    result = []
+    for place, entry in enumerate(histogram):
+        # What is there must be seen, however rare.
+        height = max(1.5, _HEIGHT * entry["count"] / top) if entry["count"] else 0
+        result.append(
+            {
+                "x": round(place * width + 0.5, 2),
+                "y": round(_HEIGHT - height, 2),
+                "width": round(max(1.0, width - 1), 2),
+                "height": round(height, 2),
+                "label": f"{entry['from']:g} to {entry['to']:g}: {entry['count']:,}",
+            }
+        )
+    return result
+
+
+def changed_cells(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A modified row with the words that went and came in each changed cell."""
+    cells = []
+    for change in entry["changes"]:
+        before, after = _long(change["before"]), _long(change["after"])
+        cells.append({"column": change["column"], "parts": word_diff(before, after)})
+    return {"row_before": entry["rowBefore"], "row_after": entry["rowAfter"], "cells": cells}
+
+
+def _long(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text[:DIFF]
+
+
+def word_diff(before: str, after: str) -> list[tuple[str, str]]:
+    """Pieces of text as (same | removed | added, text)."""
+    old, new = before.split(" "), after.split(" ")
+    parts: list[tuple[str, str]] = []
+    for kind, old_start, old_end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            parts.append(("same", " ".join(old[old_start:old_end])))
+            continue
+        if old_end > old_start:
+            parts.append(("removed", " ".join(old[old_start:old_end])))
+        if new_end > new_start:
+            parts.append(("added", " ".join(new[new_start:new_end])))
+    return [part for part in parts if part[1]]
+
+
+_TITLES: Mapping[str, tuple[str, str, str]] = {
+    "created": ("Registered", "plus", "neutral"),
+    "updated": ("Changed", "pencil", "neutral"),
+    "uploaded": ("Files uploaded", "upload", "info"),
+    "check_requested": ("Checks asked for", "refresh", "neutral"),
+    "checked": ("Checks finished", "shield-check", "info"),
+    "redacted": ("Redacted version made", "eraser", "info"),
+    "submitted": ("Submitted for review", "send", "warning"),
+    "approved": ("Approved", "circle-check", "success"),
+    "rejected": ("Rejected", "circle-x", "danger"),
+    "changes_requested": ("Changes requested", "message-circle", "warning"),
+    "withdrawn": ("Withdrawn", "arrow-back-up", "neutral"),
+    "reopened": ("Set back to draft", "arrow-back-up", "neutral"),
+    "lapsed": ("Approval lapsed", "clock-x", "warning"),
+}
+
+
+def history_items(events: Iterable[AuditEvent]) -> list[dict[str, Any]]:
+    """Audit events as rows of the timeline."""
+    items = []
+    for event in events:
+        verb = event.action.rpartition(".")[2]
+        title, icon, tone = _TITLES.get(verb, (event.action.replace(".", " ").replace("_", " "), "point", "neutral"))
+        if event.result == "denied":
+            title, icon, tone = f"Refused: {event.action.split('.')[1].replace('_', ' ')}", "shield-x", "danger"
+        items.append(
+            {
+                "title": title,
+                "icon": icon,
+                "tone": tone,
+                "at": event.occurred_at,
+                "who": event.actor_name,
+                "text": _details(verb, event.metadata),
+            }
+        )
+    return items
+
+
+def _details(verb: str, facts: Mapping[str, Any]) -> str:
+    if verb == "checked":
+        findings = facts.get("findings", 0)
+        found = (
+            f"{findings:,} finding{'s' if findings != 1 else ''} of personal data" if findings else "No personal data"
+        )
+        return f"{found}; quality {facts.get('quality', 0):g}"
+    if verb == "uploaded":
+        names = ", ".join(str(file.get("name", "")) for file in facts.get("files", []))
+        return f"{names} ({facts.get('rows', 0):,} rows in all)"
+    if verb == "redacted":
+        return f"Version {facts.get('version', '')}: {facts.get('replaced', 0):,} places replaced"
+    return str(facts.get("reason") or facts.get("notes") or "")

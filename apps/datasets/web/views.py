@@ -1,0 +1,280 @@
+"""Pages of datasets. They ask selectors and services and decide nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+
+from apps.core.errors import DomainError
+from apps.core.permissions import can
+from apps.core.web.errors import sentence, shown_in_form
+from apps.core.web.views import ServiceFormView, VisibleDetailView, VisibleListView
+from apps.datasets import selectors, services
+from apps.datasets.filters import DatasetFilter
+from apps.datasets.forms import CompareForm, DatasetCreateForm, DatasetForm, SharingForm
+from apps.datasets.gates import dataset_gates
+from apps.datasets.models import Dataset
+from apps.datasets.pii import TYPE_LABELS
+from apps.datasets.reading import EXTENSIONS
+from apps.datasets.reports import validation_report
+from apps.datasets.services.lifecycle import KIND
+from apps.datasets.types import DatasetStatus, PiiStatus, required_columns_help
+from apps.datasets.web.present import (
+    PREVIEW_ROWS,
+    changed_cells,
+    component_rows,
+    history_items,
+    preview_rows,
+    side_rows,
+    statistic_rows,
+)
+from apps.governance.selectors.approvals import approval_for, may_decide
+from apps.governance.selectors.audit import audit_history
+
+COMPARED_ROWS = 20
+FINDINGS_SHOWN = 25
+VERSIONS_SHOWN = 20
+
+
+class DatasetListView(VisibleListView):
+    """All datasets that exist for the person."""
+
+    template_name = "datasets/dataset_list.html"
+    filterset_class = DatasetFilter
+
+    def get_visible(self) -> QuerySet[Dataset]:
+        """Through the selector."""
+        return selectors.datasets_visible_to(self.actor)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Adds whether one may create."""
+        return {**super().get_context_data(**kwargs), "may_create": can(self.actor, "dataset.create")}
+
+
+class DatasetDetailView(VisibleDetailView):
+    """Everything about one version."""
+
+    template_name = "datasets/dataset_detail.html"
+    fragments = ("facts", "checks", "review", "preview")
+    context_object_name = "dataset"
+
+    def get_object(self) -> Dataset:
+        """Through the selector."""
+        return selectors.dataset_get(actor=self.actor, dataset_id=self.kwargs["pk"])
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Only what the asked part needs."""
+        context = super().get_context_data(**kwargs)
+        dataset: Dataset = self.object
+        part = self.request.headers.get("HX-Target", "")
+        context |= self._actions(dataset)
+        context["checking"] = _is_checking(dataset)
+        if part == "preview":
+            return context | self._preview(dataset)
+        if part != "facts":
+            context |= self._review(dataset) if part == "review" else self._checks(dataset)
+        if part not in self.fragments:
+            context |= self._review(dataset) | self._preview(dataset) | self._rest(dataset)
+        return context
+
+    def _actions(self, dataset: Dataset) -> dict[str, Any]:
+        """Which buttons to show; the services decide again when one is pressed."""
+        draft = dataset.status == DatasetStatus.DRAFT
+        change = can(self.actor, "dataset.change", dataset)
+        return {
+            "may_change": change,
+            "may_upload": draft and can(self.actor, "dataset.upload", dataset),
+            "may_check": change and dataset.has_files and dataset.status != DatasetStatus.APPROVED,
+            "may_submit": draft and can(self.actor, "dataset.submit", dataset),
+            "may_reopen": change and dataset.status == DatasetStatus.REJECTED,
+            "may_redact": dataset.pii_scan_status == PiiStatus.FAILED
+            and can(self.actor, "dataset.create", team=dataset.team),
+            "may_delete": can(self.actor, "dataset.delete", dataset) and dataset.status != DatasetStatus.PENDING_REVIEW,
+        }
+
+    def _checks(self, dataset: Dataset) -> dict[str, Any]:
+        report = validation_report(dataset, limit=FINDINGS_SHOWN)
+        return {
+            "report": report,
+            "check": report["check"],
+            "components": component_rows(report["quality_score"]),
+            "pii_labels": TYPE_LABELS,
+            "required": required_columns_help(dataset.type),
+            "accept": ",".join(EXTENSIONS),
+        }
+
+    def _review(self, dataset: Dataset) -> dict[str, Any]:
+        pending = dataset.status == DatasetStatus.PENDING_REVIEW
+        request = approval_for(kind=KIND, subject_id=dataset.pk)
+        return {
+            "approval": request,
+            "decision": may_decide(self.actor, request) if pending and request is not None else None,
+            "gates": dataset_gates(dataset) if pending or dataset.status == DatasetStatus.DRAFT else [],
+            "may_withdraw": pending and request is not None and request.created_by_id == self.actor.pk,
+        }
+
+    def _preview(self, dataset: Dataset) -> dict[str, Any]:
+        """One page of rows; when the store has lost them the page says so instead of failing."""
+        total = range(dataset.row_count or 0)
+        page = Paginator(total, PREVIEW_ROWS).get_page(self.request.GET.get("page"))
+        offset = (page.number - 1) * PREVIEW_ROWS
+        try:
+            preview = services.dataset_preview(
+                actor=self.actor, dataset_id=dataset.pk, limit=PREVIEW_ROWS, offset=offset
+            )
+        except DomainError as error:
+            if not shown_in_form(error):
+                raise
+            return {"preview_error": sentence(error), "page_obj": page}
+        return {
+            "page_obj": page,
+            "preview_columns": preview.schema,
+            "preview_rows": preview_rows(preview, offset),
+        }
+
+    def _rest(self, dataset: Dataset) -> dict[str, Any]:
+        source = dataset.source_dataset if selectors.source_visible_to(self.actor, dataset) else None
+        versions = selectors.dataset_versions(actor=self.actor, dataset=dataset)[:VERSIONS_SHOWN]
+        return {
+            "files": list(dataset.files.select_related("uploaded_by")),
+            "columns": statistic_rows(dataset, selectors.check_results(dataset) if dataset.has_files else None),
+            "versions": list(versions),
+            "source": source,
+            "derived": list(selectors.datasets_visible_to(self.actor).filter(source_dataset=dataset)[:VERSIONS_SHOWN]),
+            "history": history_items(audit_history(self.actor, Dataset.AUDIT_TYPE, dataset.pk)),
+        }
+
+
+def _is_checking(dataset: Dataset) -> bool:
+    latest = selectors.check_latest(dataset)
+    return latest is not None and latest.is_active
+
+
+class DatasetCreateView(ServiceFormView):
+    """Register a dataset; ``?from=`` starts from an existing one as its next version."""
+
+    template_name = "datasets/dataset_form.html"
+    form_class = DatasetCreateForm
+    success_message = "Registered as a draft. Upload its files next."
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """With the person, for the teams."""
+        return {**super().get_form_kwargs(), "actor": self.actor}
+
+    def get_initial(self) -> dict[str, Any]:
+        """Empty, or what the earlier version says."""
+        source = self.request.GET.get("from")
+        if not source:
+            return {"metadata": {}, "type": "sft_pair"}
+        dataset = selectors.dataset_get(actor=self.actor, dataset_id=source)
+        return {
+            "name": dataset.name,
+            "version": "",
+            "type": dataset.type,
+            "owner_team": dataset.team.slug,
+            "metadata": dataset.metadata,
+            "storage_uri": dataset.provenance_uri,
+            "visibility": dataset.visibility,
+        }
+
+    def perform(self, form: Any) -> Dataset:
+        """Create."""
+        fields = dict(form.cleaned_data)
+        return services.dataset_create(actor=self.actor, dataset_type=fields.pop("type"), **fields)
+
+
+class DatasetUpdateView(ServiceFormView):
+    """Change the description of a draft; of others, who may see it."""
+
+    template_name = "datasets/dataset_form.html"
+    success_message = "Saved."
+
+    def get_dataset(self) -> Dataset:
+        """The dataset, through the selector."""
+        return selectors.dataset_get(actor=self.actor, dataset_id=self.kwargs["pk"])
+
+    def get_form_class(self) -> type[Any]:
+        """All fields while it is a draft."""
+        return DatasetForm if self.get_dataset().is_editable else SharingForm
+
+    def get_initial(self) -> dict[str, Any]:
+        """What is stored."""
+        dataset = self.get_dataset()
+        return {
+            "name": dataset.name,
+            "change_log": dataset.change_log,
+            "visibility": dataset.visibility,
+            "storage_uri": dataset.provenance_uri,
+            "metadata": dataset.metadata,
+        }
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """With the dataset."""
+        return {**super().get_context_data(**kwargs), "dataset": self.get_dataset()}
+
+    def perform(self, form: Any) -> Dataset:
+        """Change."""
+        return services.dataset_update(actor=self.actor, dataset_id=self.kwargs["pk"], **form.cleaned_data)
+
+
+class DatasetCompareView(VisibleDetailView):
+    """Two versions: what happened to rows, columns and statistics."""
+
+    template_name = "datasets/dataset_compare.html"
+    fragments = ("rows",)
+    context_object_name = "dataset"
+
+    def get_object(self) -> Dataset:
+        """The later side."""
+        return selectors.dataset_get(actor=self.actor, dataset_id=self.kwargs["pk"])
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """The form, and the comparison once another version is chosen."""
+        context = super().get_context_data(**kwargs)
+        dataset: Dataset = self.object
+        others = [
+            version
+            for version in selectors.dataset_versions(actor=self.actor, dataset=dataset)
+            if version.pk != dataset.pk and version.has_files
+        ]
+        data = self.request.GET if "other" in self.request.GET else None
+        form = CompareForm(data, versions=others)
+        context |= {"form": form, "others": others}
+        if data is not None and dataset.has_files and form.is_valid():
+            context |= self._compared(dataset, form.cleaned_data)
+        return context
+
+    def _compared(self, dataset: Dataset, asked: dict[str, Any]) -> dict[str, Any]:
+        page = max(1, _whole(self.request.GET.get("page")))
+        key = [name.strip() for name in asked["key"].split(",") if name.strip()]
+        try:
+            comparison = services.dataset_compare(
+                actor=self.actor,
+                dataset_id=dataset.pk,
+                before=asked["other"],
+                after=str(dataset.pk),
+                key=key,
+                limit=COMPARED_ROWS,
+                offset=(page - 1) * COMPARED_ROWS,
+            )
+        except DomainError as error:
+            if not shown_in_form(error):
+                raise
+            return {"compare_error": sentence(error)}
+        rows = comparison.rows
+        longest = max(rows.added, rows.removed, rows.modified)
+        return {
+            "comparison": comparison,
+            "modified": [changed_cells(entry) for entry in rows.modified_page],
+            "sides": [
+                ("Added rows", side_rows(rows.added_page), "success"),
+                ("Removed rows", side_rows(rows.removed_page), "danger"),
+            ],
+            "page_obj": Paginator(range(longest), COMPARED_ROWS).get_page(page) if longest else None,
+        }
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else 1
