@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from launcher.chromium import find_chromium
@@ -65,14 +66,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+def portal(migrated_db: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """A portal process with the cast in it. Browsers need committed data, and the audit trail refuses to be emptied,
-    so the tests of this folder get a database of their own."""
+    so the tests of this folder get a copy of the migrated database."""
     if not (NODE_MODULES / "htmx.org").is_dir():
         pytest.skip("node_modules is missing; `make test` installs it (npm is needed)")
     name = f"e2e_{os.getpid()}"
     server = urlsplit(os.environ["DATABASE_URL"])
-    _sql(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
+    with django_db_blocker.unblock():
+        connection.close()  # a template must have no visitors
+    source = connection.settings_dict["NAME"]
+    _sql(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
     var = tmp_path_factory.mktemp("portal")
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
@@ -84,7 +88,6 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
         "LLMOPS_PUBLIC_URL": url,
         "LLMOPS_READ_ENV_FILES": "false",
     }
-    _python(environment, "manage.py", "migrate", "--verbosity=0")
     made = _python(environment, "-m", "tests.e2e.world")
     log = var / "portal.log"
     with log.open("wb") as output:
