@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 
 from apps.accounts.models import User
 from apps.core.models import AuditEvent, AuditResult
-from apps.governance.labels import resource_labels
 from apps.governance.selectors import audit_events_visible_to
+from apps.portal.sources import SOURCES
 
 ICONS = {
     "dataset": "database",
@@ -42,17 +42,13 @@ class Activity:
     url: str
 
 
-def recent_activity(actor: User, *, limit: int = 12) -> list[Activity]:
+def recent_activity(actor: User, *, limit: int = 10) -> list[Activity]:
     """The newest events that the person may know of, with names of what they may see."""
     events = list(_loud(actor)[:limit])
-    wanted: dict[str, set[str]] = {}
-    for event in events:
-        wanted.setdefault(event.resource_type, set()).add(event.resource_id)
-    labels = {kind: resource_labels.resolve(actor, kind, ids) for kind, ids in wanted.items()}
+    known = _named(actor, events)
     found = []
     for event in events:
-        label = labels.get(event.resource_type, {}).get(event.resource_id)
-        title = str(event.metadata.get("title") or event.metadata.get("name") or "")
+        title, url = known.get((event.resource_type, event.resource_id), ("", ""))
         denied = event.result == AuditResult.DENIED
         found.append(
             Activity(
@@ -61,11 +57,23 @@ def recent_activity(actor: User, *, limit: int = 12) -> list[Activity]:
                 at=event.occurred_at,
                 tone="danger" if denied else "neutral",
                 icon="lock" if denied else ICONS.get(event.resource_type, "point"),
-                text=title or (label.title if label else ""),
-                url=label.url if label else "",
+                text=title or str(event.metadata.get("title") or event.metadata.get("name") or ""),
+                url=url,
             )
         )
     return found
+
+
+def _named(actor: User, events: list[AuditEvent]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Name and page of the things that still exist for the person; one query per kind."""
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    for source in SOURCES:
+        ids = {event.resource_id for event in events if event.resource_type == source.kind}
+        visible = source.visible_to(actor) if ids else None
+        if visible is not None:
+            for obj in visible.filter(pk__in=ids):
+                known[source.kind, str(obj.pk)] = (str(obj), source.url_of(obj))
+    return known
 
 
 def sentence(event: AuditEvent) -> str:

@@ -71,7 +71,7 @@ class Demo:
 def demo_for(actor: User) -> Demo | None:
     """The demo's progress, or None where there is no demo or its team does not exist for this person."""
     try:
-        data = json.loads((settings.VAR_DIR / "demo.json").read_text(encoding="utf-8"))
+        data = _mapping(json.loads((settings.VAR_DIR / "demo.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -79,10 +79,11 @@ def demo_for(actor: User) -> Demo | None:
         # over it.
         logger.warning("demo_file_unreadable", extra={"reason": str(error)})
         return None
-    steps = [_step(entry) for entry in data.get("progress", []) if isinstance(entry, dict)]
+    progress = data.get("progress")
+    steps = [_step(entry) for entry in progress if isinstance(entry, dict)] if isinstance(progress, list) else []
     if not steps or not teams_visible_to(actor).filter(slug=DEMO_TEAM).exists():
         return None
-    return Demo(steps, dict(data.get("made") or {}))
+    return Demo(steps, _mapping(data.get("made")))
 
 
 def _step(entry: dict[str, Any]) -> DemoStep:
@@ -94,6 +95,10 @@ def _step(entry: dict[str, Any]) -> DemoStep:
         started_at=_moment(entry.get("started_at")),
         finished_at=_moment(entry.get("finished_at")),
     )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _moment(text: Any) -> datetime | None:

@@ -33,6 +33,7 @@ class ModelListView(VisibleListView):
     template_name = "catalog/model_list.html"
     filterset_class = ModelFilter
     selector = staticmethod(selectors.models_visible_to)
+    shown_filters = ("q", "type", "status", "model_family", "owner_team")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Adds evaluation summaries of the page and whether one may register models."""

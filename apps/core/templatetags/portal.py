@@ -133,6 +133,10 @@ def filter_widget(field: BoundField) -> SafeString:
     if field.errors:
         attrs["aria-invalid"] = "true"
         attrs["aria-describedby"] = f"{field.id_for_label}_error"
+    widget = field.field.widget
+    if isinstance(widget, Select):
+        # Django's row of dashes says nothing.
+        widget.choices = [(value, label if value else "Any") for value, label in widget.choices]
     return field.as_widget(attrs=attrs)
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from django.core.exceptions import ImproperlyConfigured
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
-from django.forms import BaseForm
+from django.forms import BaseForm, BoundField
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.generic import FormView, TemplateView, View
@@ -61,7 +61,7 @@ class VisibleListView(FragmentMixin, TemplateView):
     """A list: what the actor may see, narrowed by the filter set, sorted, paged; all of it in the address.
 
     Give `selector` (or override `get_visible`), `filterset_class` and `template_name`. The template gets
-    `page_obj`, `object_list`, `filter_form`, `filtered` (whether any filter is set), `order` and
+    `page_obj`, `object_list`, `filter_form`, `filter_fields`, `filtered` (whether any filter is set), `order` and
     `total` (how many match).
     """
 
@@ -69,6 +69,8 @@ class VisibleListView(FragmentMixin, TemplateView):
     filterset_class: ClassVar[type[ApiFilterSet] | None] = None
     fragments: ClassVar[tuple[str, ...]] = ("table",)
     default_order: ClassVar[str] = ""
+    # Filters on the page, in this order; empty: all. Others still work in the address, and show once they are set.
+    shown_filters: ClassVar[tuple[str, ...]] = ()
     page_size: ClassVar[int] = 25
 
     def get_visible(self) -> QuerySet[Any]:
@@ -98,11 +100,22 @@ class VisibleListView(FragmentMixin, TemplateView):
             "page_obj": page,
             "object_list": page.object_list,
             "filter_form": filter_form,
+            "filter_fields": self.filter_fields(filter_form),
             "filtered": filtered,
             "order": order,
             "total": page.paginator.count,
         }
         return context
+
+    def filter_fields(self, form: BaseForm | None) -> list[BoundField]:
+        """The fields of the filter bar."""
+        if form is None:
+            return []
+        shown = [name for name in self.shown_filters if name in form.fields] or list(form.fields)
+        return [
+            form[name]
+            for name in [*shown, *(name for name in form.fields if name not in shown and form.data.get(name))]
+        ]
 
     def sort(self, queryset: QuerySet[Any], order: str) -> QuerySet[Any]:
         """Order by one of the filter set's ORDERING keys ("-" in front: descending); others are ignored."""
