@@ -22,6 +22,12 @@ PROVIDER_KEYS = ("provider", "model_name", "base_url")
 AREA = {"rows": 3}
 
 
+def offer(field: forms.Field, choices: list[tuple[str, str]]) -> None:
+    """Give a choice field its choices."""
+    if isinstance(field, forms.ChoiceField):
+        field.choices = choices
+
+
 class ModelForm(forms.Form):
     """What a person may say about a model: identity, card, provider, sources, further metadata."""
 
@@ -83,10 +89,8 @@ class ModelForm(forms.Form):
 
     def _choices(self, name: str, queryset: QuerySet[Any], *, blank: bool = False) -> None:
         rows = [(str(row.pk), f"{row.name} {row.version} ({row.team.slug})") for row in queryset[:PICKER_LIMIT]]
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", "–"), *rows] if blank else rows
-        field.widget.attrs["data-picker"] = ""
+        offer(self.fields[name], [("", "–"), *rows] if blank else rows)
+        self.fields[name].widget.attrs["data-picker"] = ""
 
     def section(self, names: tuple[str, ...]) -> list[forms.BoundField]:
         """Bound fields of one part of the page, those that this form has."""
@@ -144,9 +148,7 @@ class ModelCreateForm(ModelForm):
         teams = Team.objects.filter(pk__in=teams_where(actor, "model.create")) | Team.objects.filter(
             pk__in=teams_where(actor, "external_model.create")
         )
-        field = self.fields["owner_team"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [(team.slug, team.name) for team in teams.distinct().order_by("name")]
+        offer(self.fields["owner_team"], [(team.slug, team.name) for team in teams.distinct().order_by("name")])
 
     def service_fields(self) -> dict[str, Any]:
         """With the parts that are fixed at creation."""

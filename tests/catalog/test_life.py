@@ -16,6 +16,7 @@ from apps.catalog.types import Blocker
 from apps.core import clock
 from apps.core.errors import Conflict, DomainError, GateRefused, NotFound, PermissionRefused, ValidationFailed
 from apps.core.models import AuditEvent
+from apps.core.storage import store
 from apps.governance.types import GateResult
 from tests.catalog.files import config, model_files
 from tests.catalog.support import CARD, make_approved, make_model, make_ready, upload
@@ -342,8 +343,6 @@ def test_deletion_takes_files_and_lineage_along(cast: Cast, media: object) -> No
     services.model_delete(actor=cast.ada, model_id=model.pk)
     assert not ModelEntry.objects.exists()
     assert not LineageEdge.objects.exists()
-    from apps.core.storage import store
-
     assert store().list("models") != []
     with clock.frozen(clock.now() + timedelta(seconds=1)):
         assert services.discarded_files_sweep() == 2

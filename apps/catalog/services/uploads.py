@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Protocol
@@ -78,17 +79,20 @@ def _checked_names(files: Sequence[IncomingFile]) -> list[str]:
     if len(files) > FILES_PER_MODEL:
         raise ValidationFailed.field("files", "too_many", f"At most {FILES_PER_MODEL} files can be sent at once.")
     names = [safe_filename(file.name or "") for file in files]
-    errors: list[FieldError] = []
-    unknown = [name for name in names if classify(name) is None]
-    for name in unknown:
-        errors.append(
-            FieldError("files", "type", f"{name} is not a model file. Accepted: {', '.join(ALLOWED_SUFFIXES)}.")
-        )
-    if unknown:
+    accepted = ", ".join(ALLOWED_SUFFIXES)
+    errors = [
+        FieldError("files", "type", f"{name} is not a model file. Accepted: {accepted}.")
+        for name in names
+        if classify(name) is None
+    ]
+    if errors:
         raise UnsupportedMedia(errors[0].message, errors=errors)
-    folded = [name.casefold() for name in names]
-    for name in sorted({name for name in names if folded.count(name.casefold()) > 1}):
-        errors.append(FieldError("files", "doubled", f"{name} was sent more than once."))
+    counts = Counter(name.casefold() for name in names)
+    errors = [
+        FieldError("files", "doubled", f"{name} was sent more than once.")
+        for name in sorted(set(names))
+        if counts[name.casefold()] > 1
+    ]
     errors += [
         FieldError("files", "empty", f"{name} is empty.")
         for name, file in zip(names, files, strict=True)

@@ -59,11 +59,18 @@ def _validation(error: drf.ValidationError) -> Response:
     return fail(400, message, rows)
 
 
+# Objects that are stored exactly as sent: what is inside keeps its spelling, also in errors.
+FREE_FORM = frozenset({"metadata", "hyperparameters", "rules", "parameters"})
+
+
+def _spelled(field: str) -> str:
+    """A field's name as the API spells it: ``owner_team`` → ``ownerTeam``, but ``metadata.base_url`` stays."""
+    head, *rest = field.split(".")
+    return ".".join([camel(head), *(rest if head in FREE_FORM else map(camel, rest))])
+
+
 def _domain(error: DomainError) -> Response:
-    rows = [
-        FieldError(".".join(camel(part) for part in row.field.split(".")), row.code, row.message)
-        for row in error.errors
-    ]
+    rows = [FieldError(_spelled(row.field), row.code, row.message) for row in error.errors]
     response = fail(error.status_code, error.message, rows)
     if isinstance(error, RateLimited):
         response["Retry-After"] = str(error.retry_after)
