@@ -178,6 +178,7 @@ declare(
     ("SERVING_CPU_ONLY_CPU_LIMIT", "str", "2", "CPU limit of an endpoint without GPU."),
     ("SERVING_CPU_ONLY_MEMORY_REQUEST", "str", "1Gi", "Memory request of an endpoint without GPU."),
     ("SERVING_CPU_ONLY_MEMORY_LIMIT", "str", "6Gi", "Memory limit of an endpoint without GPU."),
+    ("SERVING_CACHE_TOKENS", "int", "16384", "Tokens of all conversations together that a local model server has memory for."),
     ("SERVING_START_SECONDS", "int", "600", "Longest start of a model server before it counts as failed."),
     ("SERVING_WARM_UP_SECONDS", "int", "120", "Longest first answer of a model server before it counts as failed."),
     (

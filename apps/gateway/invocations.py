@@ -241,7 +241,6 @@ class _Call:
             raise StreamBroken("The model server did not answer with a stream.")
         options = self._params.get("stream_options") or {}
         meter = self._meter = StreamMeter(
-            upstream_model=self.upstream.model,
             route=self.target.route,
             want_usage=self.surface is PORTAL or bool(options.get("include_usage")),
         )

@@ -7,6 +7,7 @@ error. Everything else is never decoded.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from apps.core.errors import InfrastructureError
 #: One event of a model server is a few hundred bytes. A line without end must not fill the memory.
 MAX_EVENT_BYTES = 1024 * 1024
 _DONE = b"data: [DONE]\n\n"
+_MODEL = re.compile(rb'"model":\s?"(?:[^"\\]|\\.)*"')
 #: What makes an event worth decoding. Inside JSON texts the quotes would be escaped, so these rarely lie; and
 #: when they do, an event is decoded for nothing.
 _MARKS = (
@@ -40,8 +42,8 @@ class StreamBroken(InfrastructureError):
 class StreamMeter:
     """Follows one stream.
 
-    ``upstream_model`` is what the server calls its model and ``route`` what the client called it: the first is
-    replaced by the second. ``want_usage`` adds the chunk with token counts before ``[DONE]``.
+    ``route`` is what the client called the model: it replaces whatever name the server gives it (with some, a
+    path of the serving machine). ``want_usage`` adds the chunk with token counts before ``[DONE]``.
     """
 
     __slots__ = (
@@ -49,18 +51,18 @@ class StreamMeter:
         "_error",
         "_finished",
         "_last",
-        "_renames",
+        "_name",
+        "_reported",
         "_want_usage",
         "completion_tokens",
         "events",
         "prompt_tokens",
     )
 
-    def __init__(self, *, upstream_model: str, route: str, want_usage: bool) -> None:
-        old, new = orjson.dumps(upstream_model), orjson.dumps(route)
-        self._renames = (
-            () if old == new else ((b'"model":' + old, b'"model":' + new), (b'"model": ' + old, b'"model":' + new))
-        )
+    def __init__(self, *, route: str, want_usage: bool) -> None:
+        self._name = b'"model":' + orjson.dumps(route)
+        #: How the server spells its own, learnt from its first event.
+        self._reported: bytes | None = None
         self._carry = b""
         self._want_usage = want_usage
         self._finished = False
@@ -92,9 +94,11 @@ class StreamMeter:
         ready, self._carry = data[: end + width], data[end + width :]
         if len(self._carry) > MAX_EVENT_BYTES:
             raise StreamBroken("The model server sent an event without end; the stream was cut.")
-        for old, new in self._renames:
-            if old in ready:
-                ready = ready.replace(old, new)
+        if self._reported is None:
+            found = _MODEL.search(ready)
+            self._reported = found[0] if found else None
+        if self._reported is not None:
+            ready = ready.replace(self._reported, self._name)
         if any(mark in ready for mark in _MARKS):
             return self._inspect(ready)
         self.events += ready.count(b"data:")

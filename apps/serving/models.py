@@ -12,7 +12,7 @@ from guardian.models import UserObjectPermissionBase
 
 from apps.core import clock
 from apps.core.models import BaseModel, TeamOwnedModel
-from apps.serving.types import Environment, EndpointStatus, RevisionChange, RevisionStatus, route_path
+from apps.serving.types import EndpointStatus, Environment, RevisionChange, RevisionStatus, route_path
 
 
 class Endpoint(TeamOwnedModel):

@@ -284,6 +284,7 @@ SERVING_LIMITS: dict[bool, dict[str, str]] = {
     }
     for use_gpu, kind in ((True, ""), (False, "CPU_ONLY_"))
 }
+SERVING_CACHE_TOKENS: int = env("SERVING_CACHE_TOKENS")
 SERVING_START_SECONDS: int = env("SERVING_START_SECONDS")
 SERVING_WARM_UP_SECONDS: int = env("SERVING_WARM_UP_SECONDS")
 SERVING_MAX_RESTARTS: int = env("SERVING_MAX_RESTARTS")

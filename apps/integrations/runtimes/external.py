@@ -31,7 +31,7 @@ class OpenAICompatible(_External):
 
     key: ClassVar[str] = "openai_compatible"
     label: ClassVar[str] = "OpenAI-compatible service"
-    dialect: Dialect = OpenAIDialect(label="OpenAI-compatible service", health_path=None)
+    dialect: Dialect = OpenAIDialect(label="OpenAI-compatible service", health_path="/v1/models")
 
 
 class Ollama(_External):

@@ -33,7 +33,8 @@ class LaunchRequest:
 
     ``model_dir`` is a Hugging Face directory as the process will see it; ``served_name`` is what clients
     call it; ``threads`` is the number of CPU threads for one process; ``max_model_tokens`` bounds prompt and
-    answer together (``None``: what the model's config says).
+    answer together (``None``: what the model's config says); ``cache_tokens`` is for how many tokens of all
+    conversations together there is memory, where the server does not find that out by itself.
     """
 
     model_dir: str
@@ -44,6 +45,7 @@ class LaunchRequest:
     host: str = "127.0.0.1"
     dtype: str = "bfloat16"
     max_model_tokens: int | None = None
+    cache_tokens: int = 16_384
     extra_args: tuple[str, ...] = ()
 
 

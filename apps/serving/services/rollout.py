@@ -21,14 +21,14 @@ from apps.core import clock
 from apps.core.errors import DomainError, GateRefused, InfrastructureError, Unavailable
 from apps.core.tasks import enqueue
 from apps.core.transitions import transition
-from apps.integrations.outbound import OutboundPolicy
+from apps.integrations.outbound import OutboundPolicy, OutboundRefused, check_url
 from apps.integrations.runtimes import LaunchRequest, Upstream, external_upstream, runtime_get
 from apps.integrations.runtimes.probing import ProbeResult, check_health, warm_up
 from apps.serving.models import Endpoint, EndpointRevision
 from apps.serving.quantities import cpu_cores, memory_bytes
 from apps.serving.selectors import OWNER_TYPE, revision_workload
 from apps.serving.services.following import WARM_UP, endpoint_follow, endpoint_settle, revision_fail
-from apps.serving.services.revisions import FOLLOW, ROLL_OUT
+from apps.serving.services.revisions import ROLL_OUT
 from apps.serving.specs import ServingSpec
 from apps.serving.types import REVISION_TRANSITIONS, RevisionStatus
 
@@ -111,6 +111,7 @@ def _roll_out_files(revision: EndpointRevision) -> None:
             use_gpu=spec.use_gpu,
             threads=threads,
             max_model_tokens=_context(spec),
+            cache_tokens=settings.SERVING_CACHE_TOKENS,
         )
     )
     workload_spec = WorkloadSpec(
@@ -177,6 +178,10 @@ def _materialise(model: ModelEntry, folder: Path) -> Path:
 
 def _roll_out_external(revision: EndpointRevision) -> None:
     upstream = external_target(revision.model)
+    try:
+        check_url(upstream.base_url, outbound_policy())
+    except OutboundRefused as error:
+        raise GateRefused(f"The provider's address may not be called: {error}") from None
     probe = _probe(revision, upstream)
     if not probe.ok:
         if probe.permanent:
@@ -227,8 +232,7 @@ def revision_warm_up(revision_id: UUID | str) -> str:
         elif result.permanent:
             _fail(revision, result.detail)
         else:
-            # It may have died meanwhile, which the next look will find; if not, it is asked again.
-            enqueue(FOLLOW, str(revision.endpoint_id), countdown=5.0)
+            # It may have died meanwhile, which the next sweep will find; if not, that asks it again.
             return str(revision.status)
     return endpoint_follow(revision.endpoint_id)
 
