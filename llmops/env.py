@@ -205,6 +205,21 @@ declare(
     ("LLMOPS_GATEWAY_DATABASE_THREADS", "int", "4", "Threads (and database connections) for the gateway's lookups."),
 )
 declare(
+    "training",
+    ("TRAINING_GPU_TYPES", "list", "nvidia-a100=NVIDIA A100,nvidia-h100=NVIDIA H100", "GPU types jobs may name: id=label."),
+    ("TRAINING_CPU_REQUEST", "str", "2", "CPU request of a training job with GPU."),
+    ("TRAINING_CPU_LIMIT", "str", "8", "CPU limit of a training job with GPU."),
+    ("TRAINING_MEMORY_REQUEST", "str", "8Gi", "Memory request of a training job with GPU."),
+    ("TRAINING_MEMORY_LIMIT", "str", "32Gi", "Memory limit of a training job with GPU."),
+    ("TRAINING_CPU_ONLY_CPU_REQUEST", "str", "1", "CPU request of a training job without GPU."),
+    ("TRAINING_CPU_ONLY_CPU_LIMIT", "str", "2", "CPU limit of a training job without GPU."),
+    ("TRAINING_CPU_ONLY_MEMORY_REQUEST", "str", "2Gi", "Memory request of a training job without GPU."),
+    ("TRAINING_CPU_ONLY_MEMORY_LIMIT", "str", "8Gi", "Memory limit of a training job without GPU."),
+    ("TRAINING_MAX_MINUTES", "int", "1440", "Longest duration of a job, and its duration when it names none."),
+    ("TRAINING_THREADS", "int", "1", "Torch threads of a local job; more only where cores are idle."),
+    ("API_BASE_URL", "str", "", "Address jobs send metrics to. Unset: LLMOPS_PUBLIC_URL."),
+)
+declare(
     "compute",
     ("LLMOPS_COMPUTE_BACKEND", "str", "local", "Where new workloads run."),
     ("LLMOPS_LOCAL_MAX_JOBS", "int", "2", "Training and evaluation jobs that run at a time on this machine."),

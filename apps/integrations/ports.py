@@ -109,6 +109,7 @@ class WorkloadSpec:
     memory_bytes: int = 0
     gpu_count: int = 0
     gpu_type: str = ""
+    nodes: int = 1
     time_limit_seconds: int = 0
     image: str = ""
     port: int | None = None

@@ -1,0 +1,1 @@
+"""Training jobs: submission, attempts, experiments, metrics."""

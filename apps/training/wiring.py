@@ -1,0 +1,55 @@
+"""What training registers with lower apps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from apps.accounts.models import User
+from apps.catalog import registry as catalog
+from apps.catalog.lineage import JOB
+from apps.catalog.models import ModelEntry
+from apps.catalog.types import Blocker, LineageNode, Panel
+from apps.compute import handlers
+from apps.datasets import registry as datasets
+from apps.datasets.models import Dataset
+from apps.training.models import TrainingJob
+from apps.training.selectors import OWNER_TYPE, jobs_by_ids, models_visible_jobs
+from apps.training.services.lifecycle import workload_changed
+
+
+def resolve_jobs(actor: User | None, ids: Collection[UUID]) -> dict[UUID, LineageNode]:
+    """Return lineage nodes of the jobs among `ids` that `actor` may see."""
+    return {
+        job.pk: LineageNode(JOB, str(job.pk), job.name, job.get_absolute_url(), job.status)
+        for job in jobs_by_ids(actor=actor, ids=ids).values()
+    }
+
+
+def dataset_blockers(dataset: Dataset) -> Sequence[datasets.Blocker]:
+    """Name the jobs whose experiment records need a dataset."""
+    jobs = TrainingJob.objects.filter(dataset=dataset)[:20]
+    return [datasets.Blocker("training_job", str(job.pk), job.name) for job in jobs]
+
+
+def model_blockers(model: ModelEntry) -> Sequence[Blocker]:
+    """Name the jobs that start from a model."""
+    jobs = TrainingJob.objects.filter(model=model)[:20]
+    return [Blocker("training_job", str(job.pk), job.name) for job in jobs]
+
+
+def model_panel(actor: User, model: ModelEntry) -> Panel | None:
+    """Return the jobs around a model, for its page."""
+    jobs = list(models_visible_jobs(actor, model.pk)[:6])
+    if not jobs:
+        return None
+    return Panel("Training", "training/_model_panel.html", {"jobs": jobs[:5], "more": len(jobs) > 5}, order=40)
+
+
+def register() -> None:
+    """Called once by the application's `ready()`."""
+    handlers.register(OWNER_TYPE, workload_changed)
+    catalog.register_lineage_kind(JOB, resolve_jobs)
+    catalog.register_delete_blockers(model_blockers)
+    catalog.register_model_panel(model_panel)
+    datasets.register_delete_blockers(dataset_blockers)
