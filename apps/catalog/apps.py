@@ -12,6 +12,6 @@ class CatalogConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the approval subject and the lineage kinds that live here and below."""
-        from apps.catalog.wiring import register  # noqa: PLC0415 - models exist only now
+        from apps.catalog.wiring import register
 
         register()

@@ -70,7 +70,7 @@ class ModelForm(forms.Form):
         help_text="Any JSON object; kept as it is.",
     )
 
-    identity = ("name", "model_family", "visibility")
+    identity: tuple[str, ...] = ("name", "model_family", "visibility")
     card = ("purpose", "scope", "contact", "license")
     external = ("provider", "model_name", "base_url", "api_key")
     lineage = ("base_model_id", "lineage_dataset_ids")
@@ -121,7 +121,9 @@ class ModelForm(forms.Form):
                 metadata[key] = data[key]
         if data.get("api_key"):
             metadata["api_key"] = data["api_key"]
-        fields = {name: data[name] for name in ("name", "model_family", "visibility", "base_model_id") if name in data}
+        fields: dict[str, Any] = {
+            name: data[name] for name in ("name", "model_family", "visibility", "base_model_id") if name in data
+        }
         return {**fields, "metadata": metadata, "lineage_dataset_ids": data["lineage_dataset_ids"]}
 
     def clean_metadata(self) -> dict[str, Any]:

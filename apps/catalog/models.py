@@ -122,7 +122,7 @@ class ModelFile(BaseModel):
 
     class Meta(BaseModel.Meta):
         verbose_name = "model file"
-        ordering = ("filename",)
+        ordering = ["filename"]
         constraints = [
             models.UniqueConstraint(fields=("model", "filename"), name="catalog_file_name_once"),
             models.CheckConstraint(condition=Q(size__gte=0), name="catalog_file_size_not_negative"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def only_own_gates(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[registry.ModelGate]]:
+def only_own_gates(monkeypatch: pytest.MonkeyPatch) -> list[registry.ModelGate]:
     """Gates of higher apps are tested there; here the list starts empty and tests add to it."""
     gates: list[registry.ModelGate] = []
     monkeypatch.setattr(registry, "_gates", gates)

@@ -49,7 +49,7 @@ def test_ada_can_register_upload_submit_by_page_and_chen_approves(cast: Cast, pa
     made = ada.post(reverse("catalog:model-create"), form(metadata='{"note": [1]}'))
     assert made.status_code == 302, made.content
     model = ModelEntry.objects.get()
-    assert made.url == url("model-detail", model)
+    assert made.headers["Location"] == url("model-detail", model)
     assert model.metadata == {**CARD, "note": [1]}
     files = [SimpleUploadedFile(name, raw) for name, raw in model_files().items()]
     assert ada.post(url("model-upload", model), {"files": files}).status_code == 302

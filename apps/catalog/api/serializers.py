@@ -17,6 +17,8 @@ from apps.core.api.serializers import ApiSerializer, StrictJSONObject
 from apps.core.models import Visibility
 from apps.core.storage import store
 
+Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
+
 
 class LineageInputSerializer(ApiSerializer):
     """What a model was made of, as sent."""
@@ -249,27 +251,36 @@ class LineageNodeSerializer(ApiSerializer):
     key = serializers.CharField()
     kind = serializers.CharField()
     id = serializers.CharField(allow_blank=True)
-    label = serializers.CharField()
     status = serializers.CharField(allow_blank=True)
     url = serializers.CharField(allow_blank=True)
     visible = serializers.BooleanField()
+
+    def get_fields(self) -> Fields:
+        """``label`` is the name of an attribute that every field has, so it is added here."""
+        return {**super().get_fields(), "label": serializers.CharField()}
 
 
 class LineageEdgeSerializer(ApiSerializer):
     """From what came first to what was made of it; ends are node keys."""
 
-    source = serializers.CharField()
     target = serializers.CharField()
     relation = serializers.CharField()
+
+    def get_fields(self) -> Fields:
+        """As above: ``source`` means something to every field."""
+        return {"source": serializers.CharField(), **super().get_fields()}
 
 
 class LineageGraphSerializer(ApiSerializer):
     """Both directions, as far as the caller may see."""
 
-    root = serializers.CharField()
     nodes = serializers.SerializerMethodField()
     edges = LineageEdgeSerializer(many=True)
     truncated = serializers.BooleanField()
+
+    def get_fields(self) -> Fields:
+        """As above: every field has a ``root``."""
+        return {"root": serializers.CharField(), **super().get_fields()}
 
     @extend_schema_field(LineageNodeSerializer(many=True))
     def get_nodes(self, graph: Any) -> Any:

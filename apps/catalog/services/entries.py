@@ -57,6 +57,8 @@ def model_create(
     action = action_for("create", type)
     if not isinstance(owner_team, Team):
         authorize(actor=actor, action=action)
+        if actor is None:
+            raise ValidationFailed.field("owner_team", "required", "Name the owning team.")
         owner_team = team_resolve(actor=actor, value=owner_team, action=action)
     authorize(actor=actor, action=action, team=owner_team)
     external = type == ModelType.EXTERNAL

@@ -34,8 +34,13 @@ STAGING_LIFE = timedelta(days=1)  # longer than any upload takes
 class IncomingFile(Protocol):
     """What an upload hands over: a name, a size in bytes and the content in pieces."""
 
-    name: str | None
-    size: int | None
+    @property
+    def name(self) -> str | None:
+        """As the sender calls it; not trusted."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, where known."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content."""

@@ -23,9 +23,8 @@ class ModelUploadView(ModelActionView):
 
     def perform(self) -> Any:
         """Store all files."""
-        return services.model_upload(
-            actor=self.actor, model_id=self.kwargs["pk"], files=self.request.FILES.getlist("files")
-        )
+        files: list[Any] = list(self.request.FILES.getlist("files"))
+        return services.model_upload(actor=self.actor, model_id=self.kwargs["pk"], files=files)
 
     def get_success_message(self) -> str:
         """How many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -32,8 +33,11 @@ class ModelListView(VisibleListView):
 
     template_name = "catalog/model_list.html"
     filterset_class = ModelFilter
-    selector = staticmethod(selectors.models_visible_to)
     shown_filters = ("q", "type", "status", "model_family", "owner_team")
+
+    def get_visible(self) -> QuerySet[ModelEntry]:
+        """Newest first."""
+        return selectors.models_visible_to(self.actor)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Adds evaluation summaries of the page and whether one may register models."""
