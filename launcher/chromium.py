@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launcher.console import run_logged, step
 from launcher.install import log_path, npm_command
-from launcher.paths import var_dir
+from launcher.paths import ROOT
 from launcher.processes import LauncherError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -20,7 +20,7 @@ UNPACK = "import('@sparticuz/chromium').then(async m => console.log(await m.defa
 def find_chromium() -> str | None:
     """Path of a Chromium that starts: LLMOPS_CHROMIUM, the system's, or the one that we fetched earlier."""
     candidates = [os.environ.get("LLMOPS_CHROMIUM", ""), *(shutil.which(name) or "" for name in NAMES)]
-    candidates.append(str(var_dir() / "chromium" / "chromium"))
+    candidates.append(str(ROOT / "var" / "chromium" / "chromium"))
     return next((path for path in candidates if path and _starts(path)), None)
 
 
@@ -59,7 +59,7 @@ def _by_apt() -> None:
 
 
 def _by_npm() -> None:
-    folder = var_dir() / "chromium"
+    folder = ROOT / "var" / "chromium"
     folder.mkdir(parents=True, exist_ok=True)
     with step("fetching a packed Chromium with npm (for the browser tests)") as status:
         npm = npm_command(status)
