@@ -269,6 +269,19 @@ declare(
     ("LLMOPS_DATASETS_MAX_CELL_CHARACTERS", "int", "4194304", "Longest value in a dataset."),
 )
 
+declare(
+    "evaluation",
+    ("LLMOPS_EVALUATION_CPU", "float", "1", "CPU cores of an evaluation (locally a weight, in a cluster a request)."),
+    ("LLMOPS_EVALUATION_MEMORY_BYTES", "int", "8589934592", "Memory limit of an evaluation; 0 = none."),
+    ("LLMOPS_EVALUATION_TIME_LIMIT_SECONDS", "int", "7200", "Longest evaluation."),
+    ("LLMOPS_EVALUATION_BATCH_SIZE", "int", "8", "Prompts that an evaluation answers together."),
+    ("LLMOPS_EVALUATION_MAX_NEW_TOKENS", "int", "64", "Longest answer in an evaluation, unless the run says otherwise."),
+    ("LLMOPS_EVALUATION_MAX_SAMPLES", "int", "100000", "Most samples of one run."),
+    ("LLMOPS_EVALUATION_REVIEW_SAMPLES", "int", "50", "Samples of a human review, unless the run says otherwise."),
+    ("LLMOPS_EVALUATION_GATE_AUTOMATED", "int", "1", "Automated evaluations that a model needs before its approval."),
+    ("LLMOPS_EVALUATION_GATE_HUMAN", "int", "1", "Human or judge evaluations that a model needs before its approval."),
+)
+
 
 def read_files() -> None:
     """Load ``.env`` and ``var/services.env`` below the process environment (first value wins)."""

@@ -1,0 +1,1 @@
+"""Evaluation runs, human review, comparison."""
