@@ -12,7 +12,6 @@ from apps.catalog.selectors import models_visible_to
 from apps.catalog.types import ModelType, ScanStatus
 from apps.datasets.selectors import datasets_visible_to
 from apps.datasets.types import PiiStatus
-from apps.evaluation.models import EvaluationRun
 from apps.evaluation.rubric import DEFAULT_RUBRIC, Criterion, CriterionType, Rubric
 from apps.evaluation.types import RunType
 from workers.contracts import DEFAULT_METRICS, Metric
@@ -35,10 +34,10 @@ _TYPES = [(kind.value, kind.label) for kind in RunType if kind != RunType.LLM_JU
 class RunForm(forms.Form):
     """Start an evaluation."""
 
-    model = forms.ModelChoiceField(
+    model: Any = forms.ModelChoiceField(
         queryset=None, label="Model", help_text="Drafts too, once their files were scanned safe."
     )
-    dataset = forms.ModelChoiceField(
+    dataset: Any = forms.ModelChoiceField(
         queryset=None, label="Dataset", help_text="With references, and clean of personal data."
     )
     run_type = forms.ChoiceField(choices=_TYPES, label="Type", initial=RunType.AUTOMATED)
@@ -111,20 +110,3 @@ def _field(criterion: Criterion) -> forms.Field:
         choices = [(option, option) for option in criterion.options]
     widget = forms.RadioSelect if len(choices) <= 11 else forms.Select
     return forms.ChoiceField(label=label, help_text=criterion.guidance, choices=choices, widget=widget)
-
-
-class ComparePickForm(forms.Form):
-    """Choose the run to compare with."""
-
-    other = forms.ModelChoiceField(queryset=None, label="Baseline")
-
-    def __init__(self, *args: Any, runs: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["other"]
-        if isinstance(field, forms.ModelChoiceField):
-            field.queryset = runs
-            field.label_from_instance = _run_label
-
-
-def _run_label(run: EvaluationRun) -> str:
-    return f"{run.model} · {run.get_run_type_display()} · {run.created_at:%Y-%m-%d %H:%M}"

@@ -104,7 +104,7 @@ class EvaluationSample(BaseModel):
 
     class Meta(BaseModel.Meta):
         verbose_name = "evaluation sample"
-        ordering = ("index",)
+        ordering = ["index"]
         constraints = [models.UniqueConstraint(fields=("run", "index"), name="evaluation_sample_once")]
 
     def __str__(self) -> str:

@@ -58,10 +58,13 @@ def runs_reconcile() -> int:
     stale = EvaluationRun.objects.filter(status__in=sorted(RUN_WORKING), updated_at__lt=clock.now() - _STALE)
     for run in stale.iterator():
         workload = run_workload(run)
-        waiting = workload is None or workload.attempt != run.attempt
-        if waiting or not workload.is_active or run.status == RunStatus.QUEUED:
-            enqueue(PREPARE if waiting else FOLLOW, str(run.pk))
-            count += 1
+        if workload is None or workload.attempt != run.attempt:
+            enqueue(PREPARE, str(run.pk))
+        elif not workload.is_active or run.status == RunStatus.QUEUED:
+            enqueue(FOLLOW, str(run.pk))
+        else:
+            continue
+        count += 1
     return count
 
 

@@ -234,17 +234,17 @@ class RunCompareView(ActorMixin, TemplateView):
             {"label": _LABELS.get(entry.metric, entry.metric.replace("_", " ")), "entry": entry}
             for entry in comparison.differences
         ]
-        shown = [row for row in rows if max(abs(row["entry"].run_a), abs(row["entry"].run_b)) <= 1]
+        shown = [entry for entry in comparison.differences if max(abs(entry.run_a), abs(entry.run_b)) <= 1]
         context |= {
             "comparison": comparison,
             "run_a": run_a,
             "run_b": run_b,
             "rows": rows,
             "chart": {
-                "categories": [row["label"] for row in shown],
+                "categories": [_LABELS.get(entry.metric, entry.metric.replace("_", " ")) for entry in shown],
                 "series": [
-                    {"name": f"A: {run_a.model}", "values": [row["entry"].run_a for row in shown]},
-                    {"name": f"B: {run_b.model}", "values": [row["entry"].run_b for row in shown]},
+                    {"name": f"A: {run_a.model}", "values": [entry.run_a for entry in shown]},
+                    {"name": f"B: {run_b.model}", "values": [entry.run_b for entry in shown]},
                 ],
             }
             if shown
