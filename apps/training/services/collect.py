@@ -154,7 +154,12 @@ def record_complete(job: TrainingJob, report: TrainReport) -> None:
         environment=environment,
         final_metrics={name: value for name, value in report.metrics.items() if value == value},
         usage=to_plain(report.resources)
-        | {"rows": report.rows, "steps": report.steps, "metricsLost": report.metrics_lost},
+        | {
+            "rows": report.rows,
+            "steps": report.steps,
+            "resumedFromStep": report.resumed_from_step,
+            "metricsLost": report.metrics_lost,
+        },
         notes=[*job.warnings, *report.warnings],
         updated_at=clock.now(),
     )
