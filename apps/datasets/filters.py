@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import django_filters
-from django import forms
 from django.db.models import Q, QuerySet
 
 from apps.core import versions
@@ -17,10 +16,9 @@ from apps.datasets.services.entries import STATUS_SPELLINGS
 from apps.datasets.types import DATASET_TYPE_LABELS, DatasetStatus, DatasetType, PiiStatus
 
 _STATUS_CHOICES = [(word.value, word.value.replace("_", " ").capitalize()) for word in DatasetStatus]
-_ALIASES = [(alias, "") for alias in STATUS_SPELLINGS]
 
 
-class StatusField(forms.ChoiceField):
+class StatusField(django_filters.fields.ChoiceField):
     """A status in any accepted spelling; only the proper ones are offered."""
 
     def valid_value(self, value: Any) -> bool:
@@ -99,3 +97,11 @@ class DatasetFilter(ApiFilterSet):
     def by_approval(self, queryset: QuerySet[Dataset], _name: str, value: str) -> QuerySet[Dataset]:
         """Only approved ones, when asked for."""
         return queryset.filter(status=DatasetStatus.APPROVED) if value == "true" else queryset
+
+
+class DatasetPageFilter(DatasetFilter):
+    """The page offers each thing once: the name instead of free text, the status instead of “approved
+    only”."""
+
+    q = None
+    approved_only = None

@@ -103,7 +103,8 @@ function send(form, batch) {
       // What exactly is wrong comes as HTML of our own templates; the toast's sentence stands at the file.
       const told = request.status < 500 && !/^\s*<!doctype/i.test(request.responseText);
       if (problems) problems.innerHTML = !ok && told ? request.responseText : "";
-      finish(ok, ok ? "Uploaded" : reason(request), request.getResponseHeader("HX-Redirect"));
+      const said = problems?.childElementCount ? "Refused, see below" : reason(request);
+      finish(ok, ok ? "Uploaded" : said, request.getResponseHeader("HX-Redirect"));
     });
     request.addEventListener("error", () => finish(false, "The connection broke. Send it again."));
     request.send(body);

@@ -62,6 +62,17 @@ class Subject:
         return self.rows.columns[index].name
 
 
+def some_rows(count: int, of: int = 0) -> str:
+    """“1 row”, “3 rows”, “1 of 20 rows”."""
+    if of:
+        return f"{count:,} of {of:,} rows"
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _verb(count: int, one: str, many: str) -> str:
+    return one if count == 1 else many
+
+
 def _score(share_lost: float) -> float:
     """Points left after losing this share; a loss is never rounded away."""
     points = round(100 * (1 - min(1.0, max(0.0, share_lost))), 1)
@@ -112,7 +123,7 @@ def missing_values(subject: Subject) -> Component:
     if not counts:
         text = "Every cell holds a value."
     elif lost:
-        text = f"{lost:,} of {subject.total:,} rows lack a required value."
+        text = f"{some_rows(lost, subject.total)} {_verb(lost, 'lacks', 'lack')} a required value."
     else:
         text = f"{sum(counts.values()):,} of {cells:,} cells are empty; none of them is required."
     return Component("missingValues", "Missing values", _score(share), text, columns, shown, lost)
@@ -124,7 +135,11 @@ def duplicates(subject: Subject) -> Component:
     repeated = ~pl.struct(names).hash(seed=17).is_first_distinct()
     frame = subject.rows.scan().select(repeated.alias("hit")).with_row_index("n", offset=1).filter("hit").collect()
     count = frame.height
-    text = f"{count:,} of {subject.total:,} rows repeat an earlier row." if count else "No row repeats another."
+    text = (
+        f"{some_rows(count, subject.total)} {_verb(count, 'repeats', 'repeat')} an earlier row."
+        if count
+        else "No row repeats another."
+    )
     return Component(
         "duplicates",
         "Duplicates",
@@ -171,7 +186,9 @@ def distribution(subject: Subject) -> Component:
         columns.append({"column": subject.name(index), "problem": f"outlying {what}", "count": count})
     parts = []
     if lost:
-        parts.append(f"{lost:,} of {subject.total:,} rows lie far outside what is usual in their column.")
+        parts.append(
+            f"{some_rows(lost, subject.total)} {_verb(lost, 'lies', 'lie')} far outside what is usual in a column."
+        )
     if constant:
         parts.append(f"{constant} required column{'s hold' if constant > 1 else ' holds'} one value throughout.")
     # A few outliers are normal in real data; five in a hundred cost a quarter of the points.
@@ -225,7 +242,10 @@ def schema_compliance(subject: Subject) -> Component:
     lost, shown = _where(subject, pl.any_horizontal([item[1] for item in found])) if found else (0, [])
     columns = [{"problem": text, "count": int(count)} for text, _condition, count in found]
     text = (
-        (f"{lost:,} of {subject.total:,} rows do not comply: {found[0][0]}{' and more' if len(found) > 1 else ''}.")
+        (
+            f"{some_rows(lost, subject.total)} {_verb(lost, 'does', 'do')} not comply: "
+            f"{found[0][0]}{' and more' if len(found) > 1 else ''}."
+        )
         if found
         else "Every row has what its type asks for."
     )
@@ -263,7 +283,7 @@ def text_format(subject: Subject) -> Component:
         shown = _where(subject, pl.any_horizontal(spaces))[1]
     # Space around a text is a blemish, not damage: a tenth of the weight.
     share = lost / subject.total + 0.1 * padded / subject.total
-    text = ", ".join(f"{entry['problem']} in {entry['count']:,} rows" for entry in columns)
+    text = ", ".join(f"{entry['problem']} in {some_rows(entry['count'])}" for entry in columns)
     return Component(
         "format",
         "Format",

@@ -98,6 +98,7 @@ def _recommend(results: list[Component], weights: Mapping[str, float]) -> tuple[
     sentences = []
     for gain, result in losses:
         rows = ", ".join(str(number) for number in result.rows[:5])
-        where = f" (rows {rows}{' …' if len(result.rows) > 5 else ''})" if rows else ""
+        noun = "row" if len(result.rows) == 1 else "rows"
+        where = f" ({noun} {rows}{' …' if len(result.rows) > 5 else ''})" if rows else ""
         sentences.append(f"{_ADVICE[result.key]}{where}: {result.explanation} Worth up to {max(0.1, gain):.1f} points.")
     return tuple(sentences)

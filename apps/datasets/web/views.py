@@ -12,7 +12,7 @@ from apps.core.permissions import can
 from apps.core.web.errors import sentence, shown_in_form
 from apps.core.web.views import ServiceFormView, VisibleDetailView, VisibleListView
 from apps.datasets import selectors, services
-from apps.datasets.filters import DatasetFilter
+from apps.datasets.filters import DatasetPageFilter
 from apps.datasets.forms import CompareForm, DatasetCreateForm, DatasetForm, SharingForm
 from apps.datasets.gates import dataset_gates
 from apps.datasets.models import Dataset
@@ -42,7 +42,7 @@ class DatasetListView(VisibleListView):
     """All datasets that exist for the person."""
 
     template_name = "datasets/dataset_list.html"
-    filterset_class = DatasetFilter
+    filterset_class = DatasetPageFilter
 
     def get_visible(self) -> QuerySet[Dataset]:
         """Through the selector."""
@@ -267,6 +267,7 @@ class DatasetCompareView(VisibleDetailView):
         longest = max(rows.added, rows.removed, rows.modified)
         return {
             "comparison": comparison,
+            "pii_words": {"failed": "found", "clean": "none found", "pending": "not checked"},
             "modified": [changed_cells(entry) for entry in rows.modified_page],
             "sides": [
                 ("Added rows", side_rows(rows.added_page), "success"),
