@@ -7,7 +7,7 @@ from typing import Any
 from apps.core.models import AuditEvent, AuditResult
 
 # Facts that say more to people than the rest of an event's metadata, in this order.
-_TELLING = ("reason", "notes", "decision", "policy", "from", "to", "name", "title", "amount", "unit", "version")
+_TELLING = ("reason", "notes", "policy", "amount", "unit")
 MAX_TEXT = 240
 
 
@@ -26,6 +26,10 @@ def event_text(event: AuditEvent) -> str:
     """The facts worth reading in a line; the whole is in the metadata."""
     metadata = event.metadata if isinstance(event.metadata, dict) else {}
     facts = []
+    if metadata.get("from") and metadata.get("to"):
+        facts.append(f"{_words(str(metadata['from']))} → {_words(str(metadata['to']))}")
+    if event.action.endswith(".deleted") and metadata.get("name"):
+        facts.append(str(metadata["name"]))
     for key in _TELLING:
         value = metadata.get(key)
         if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():

@@ -154,14 +154,14 @@ class PolicyDecision:
 
 
 class UsageKind(models.TextChoices):
-    """What is counted. The unit is in the name; `requests` are pieces."""
+    """What is counted. The value names the unit; `requests` are pieces."""
 
     TOKENS_IN = "tokens_in", "Tokens read"
     TOKENS_OUT = "tokens_out", "Tokens written"
-    CPU_SECONDS = "cpu_seconds", "CPU seconds"
-    GPU_SECONDS = "gpu_seconds", "GPU seconds"
-    MEMORY_BYTE_SECONDS = "memory_byte_seconds", "Memory byte-seconds"
-    STORAGE_BYTE_HOURS = "storage_byte_hours", "Storage byte-hours"
+    CPU_SECONDS = "cpu_seconds", "CPU time"
+    GPU_SECONDS = "gpu_seconds", "GPU time"
+    MEMORY_BYTE_SECONDS = "memory_byte_seconds", "Memory"
+    STORAGE_BYTE_HOURS = "storage_byte_hours", "Storage"
     REQUESTS = "requests", "Requests"
 
 

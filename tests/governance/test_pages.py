@@ -236,7 +236,7 @@ def test_the_trail_is_verified_and_exported_on_pages(cast: Cast, page: Page) -> 
     assert codes(cast, page, "/governance/audit/verify/") == expected
     assert page(cast.ada).post("/governance/audit/verify/").status_code == 403
     assert codes(cast, page, "/governance/audit/export/?format=json") == expected
-    file = page(cast.finn).get("/governance/audit/export/?format=json&result=allowed")
+    file: Any = page(cast.finn).get("/governance/audit/export/?format=json&result=allowed")
     lines = [json.loads(line) for line in b"".join(file.streaming_content).splitlines()]
     assert "governance.audit.verified" in {line["action"] for line in lines}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.urls import NoReverseMatch
 
 from apps.accounts.models import User
 from apps.core.permissions import can, teams_where, visible_to
@@ -100,10 +101,15 @@ def approval_subject_now(actor: User | None, request: ApprovalRequest) -> Subjec
     if subject is None or obj is None or not is_visible(actor, obj):
         return None
     digest = subject.digest(obj)
+    try:
+        url = subject.url(obj)
+    except NoReverseMatch:
+        # The app whose thing it is has no pages in this installation.
+        url = ""
     return SubjectNow(
         label=subject.label,
         title=subject.title(obj),
-        url=subject.url(obj),
+        url=url,
         digest=digest,
         gates=subject.gates(obj, "approve") if request.is_open else (),
         has_changed=digest != request.digest,
