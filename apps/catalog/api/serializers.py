@@ -63,7 +63,7 @@ class ModelUpdateSerializer(_LineageFields):
     visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
 
 
-class StatusSerializer(ApiSerializer):
+class ModelStatusSerializer(ApiSerializer):
     """The wanted status; may also come as ``?status=``."""
 
     status = serializers.CharField(required=False, allow_blank=True)
@@ -228,7 +228,7 @@ class ModelSerializer(ApiSerializer):
         return self._part(2, model)
 
 
-class UploadedFileSerializer(ApiSerializer):
+class ModelUploadedFileSerializer(ApiSerializer):
     """One file of an upload."""
 
     filename = serializers.CharField()
@@ -241,7 +241,7 @@ class UploadSerializer(ApiSerializer):
 
     model_id = serializers.UUIDField()
     storage_uri = serializers.CharField()
-    uploaded_files = UploadedFileSerializer(many=True, source="files")
+    uploaded_files = ModelUploadedFileSerializer(many=True, source="files")
     operation_id = serializers.UUIDField(allow_null=True)
 
 

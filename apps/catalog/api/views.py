@@ -78,14 +78,14 @@ class ModelStatusView(ModelApiView):
 
     @api_schema(
         summary="Change a model's status",
-        request=shapes.StatusSerializer,
+        request=shapes.ModelStatusSerializer,
         responses=shapes.ModelSerializer,
         params=("status", "notes"),
     )
     def patch(self, request: ApiRequest, model_id: str) -> Response:
         """``{"status"}`` in the body or ``?status=``."""
         self.refuse_unknown(request)
-        data = self.validated(shapes.StatusSerializer, request)
+        data = self.validated(shapes.ModelStatusSerializer, request)
         status = data.get("status") or self.param(request, "status", str, "")
         notes = data.get("notes") or self.param(request, "notes", str, "")
         if not status:

@@ -251,7 +251,7 @@ class RecommendationSerializer(ApiSerializer):
     reasons = serializers.ListField(child=serializers.CharField())
 
 
-class ComparisonSerializer(ApiSerializer):
+class RunComparisonSerializer(ApiSerializer):
     """Two runs side by side."""
 
     runs = RunSerializer(many=True)

@@ -125,13 +125,13 @@ class RunCompareView(ApiView):
 
     query_params = frozenset({"run_ids"})
 
-    @api_schema(summary="Compare two runs", responses=shapes.ComparisonSerializer, params=("runIds",))
+    @api_schema(summary="Compare two runs", responses=shapes.RunComparisonSerializer, params=("runIds",))
     def get(self, request: ApiRequest) -> Response:
         """``runIds=a,b``: B against the baseline A."""
         self.refuse_unknown(request)
         ids = [part.strip() for part in self.param(request, "run_ids", str, "").split(",") if part.strip()]
         comparison = services.runs_compare(actor=request.user, run_ids=ids)
-        return self.success(shapes.ComparisonSerializer(comparison).data)
+        return self.success(shapes.RunComparisonSerializer(comparison).data)
 
 
 class RunExportView(ApiView):
