@@ -43,7 +43,7 @@ def closure(roots: list[Requirement]) -> dict[str, tuple[str, set[str]]]:
     found: dict[str, tuple[str, set[str]]] = {}
     asked_by: dict[str, set[str]] = defaultdict(set)
     done: set[tuple[str, str]] = set()
-    queue = [(root, "") for root in roots]
+    queue = [(root, "") for root in roots if root.marker is None or root.marker.evaluate()]
     while queue:
         requirement, parent = queue.pop()
         name = canonicalize_name(requirement.name)
@@ -81,6 +81,7 @@ def pinned_text(name: str) -> str:
         f"# Made from {name}.in by `make pins`; edit that file.",
         *(f"-r {other}.txt" for other in included),
     ]
+    lines += [str(root) for root in elsewhere]
     for package, (version, parents) in sorted(closure(roots).items()):
         if package not in already:
             lines.append(f"{package}=={version}" + (f"  # via {', '.join(sorted(parents))}" if parents else ""))

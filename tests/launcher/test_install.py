@@ -14,7 +14,7 @@ from launcher.console import run_logged
 from launcher.paths import ROOT
 from launcher.processes import LauncherError
 
-PIN = re.compile(r"^[a-z0-9][a-z0-9._-]*==[^\s]+(  # via .+)?$")
+PIN = re.compile(r"^[a-z0-9][a-z0-9._-]*==[^\s;]+(; python_full_version < \"[0-9.]+\")?(  # via .+)?$")
 
 
 @pytest.mark.parametrize("name", ["base", "workers", "dev", "demo"])
