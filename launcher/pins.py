@@ -77,6 +77,8 @@ def pinned_text(name: str) -> str:
     already: set[str] = set()
     for other in included:
         already |= set(closure(_with_included(other)))
+    # What only another Python needs is not installed here: its .in line holds the exact version.
+    elsewhere = [root for root in roots if root.marker is not None and not root.marker.evaluate()]
     lines = [
         f"# Made from {name}.in by `make pins`; edit that file.",
         *(f"-r {other}.txt" for other in included),
