@@ -231,7 +231,7 @@ class WaitingSampleSerializer(ApiSerializer):
     rubric = StrictJSONObject(source="run.rubric")
 
 
-class DifferenceSerializer(ApiSerializer):
+class RunDifferenceSerializer(ApiSerializer):
     """One metric of a comparison: B minus A."""
 
     metric = serializers.CharField()
@@ -257,5 +257,5 @@ class RunComparisonSerializer(ApiSerializer):
     runs = RunSerializer(many=True)
     metrics = StrictJSONObject()
     paired_samples = serializers.IntegerField()
-    differences = DifferenceSerializer(many=True)
+    differences = RunDifferenceSerializer(many=True)
     recommendation = RecommendationSerializer()
