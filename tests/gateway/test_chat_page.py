@@ -56,9 +56,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def port(transactional_db: None, tmp_path: Path) -> Iterator[AsgiServer]:
     """Portal and gateway behind one port."""
-    config = replace(
-        GatewayConfig.from_settings(), spool=tmp_path / "spool", limits=UpstreamLimits(silence_seconds=20)
-    )
+    config = replace(GatewayConfig.from_settings(), spool=tmp_path / "spool", limits=UpstreamLimits(silence_seconds=20))
     portal = WSGIMiddleware(StaticFilesHandler(get_wsgi_application()))  # type: ignore[arg-type]
     server = AsgiServer(Dispatcher(gateway=Gateway(config), portal=portal)).start()
     yield server
@@ -153,9 +151,7 @@ def test_the_history_and_settings_go_along(
     assert (sent["max_tokens"], sent["temperature"]) == (3, 0.7)
 
 
-def test_an_answer_can_be_stopped(
-    cast: Cast, open_as: Open, endpoint: Endpoint, upstream: ModelServer
-) -> None:
+def test_an_answer_can_be_stopped(cast: Cast, open_as: Open, endpoint: Endpoint, upstream: ModelServer) -> None:
     """FR-006c: Stop (or Escape) ends the answer and the model server's work; what came stays."""
     page = open_as(cast.ada, "/chat/")
     page.get_by_label("Your message").fill("!endless")
