@@ -84,6 +84,8 @@ def redact(text: str, rules: Sequence[PiiRule] = DEFAULT_RULES) -> tuple[str, in
 def candidates(texts: pl.Series, rules: Sequence[PiiRule] = DEFAULT_RULES) -> pl.Series:
     """Positions of the texts in which some rule may find something (a superset of those in which one
     does)."""
+    if not rules:
+        return pl.Series(texts.name, [], dtype=pl.UInt32)
     name = texts.name
     any_rule = pl.any_horizontal([pl.col(name).str.contains(rule.prefilter) for rule in rules])
     return texts.to_frame().select(any_rule.fill_null(False).arg_true()).to_series()

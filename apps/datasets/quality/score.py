@@ -85,14 +85,18 @@ def assess(
         if progress:
             progress(done, len(COMPONENTS))
     overall = round(sum(chosen[result.key] * result.score for result in results), 1)
-    if overall == 100 and any(result.score < 100 for result in results):
+    if overall == 100 and any(result.score < 100 and chosen[result.key] for result in results):
         overall = 99.9
     return Quality(overall, tuple(results), chosen, _recommend(results, chosen))
 
 
 def _recommend(results: list[Component], weights: Mapping[str, float]) -> tuple[str, ...]:
     losses = sorted(
-        ((weights[result.key] * (100 - result.score), result) for result in results if result.score < 100),
+        (
+            (weights[result.key] * (100 - result.score), result)
+            for result in results
+            if result.score < 100 and weights[result.key]
+        ),
         key=lambda item: -item[0],
     )
     sentences = []
