@@ -12,9 +12,11 @@ from apps.catalog import registry
 from apps.catalog.approvals import ModelSubject
 from apps.catalog.lineage import DATASET, MODEL, resolve_models
 from apps.catalog.models import ModelEntry
+from apps.catalog.selectors import models_visible_to
 from apps.catalog.types import LineageNode, Panel
 from apps.core.permissions import can
 from apps.datasets.selectors import datasets_by_ids
+from apps.governance.labels import resource_labels
 from apps.governance.registry import subjects
 from apps.governance.selectors.costs import cost_for_model
 
@@ -50,6 +52,7 @@ def cost_panel(actor: User, model: ModelEntry) -> Panel | None:
 def register() -> None:
     """Called once by the application's ``ready()``."""
     subjects.register(ModelSubject())
+    resource_labels.register_objects("model", models_visible_to, url_name="catalog:model-detail")
     registry.register_lineage_kind(MODEL, resolve_models)
     registry.register_lineage_kind(DATASET, resolve_datasets)
     registry.register_model_panel(cost_panel)

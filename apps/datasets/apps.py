@@ -13,6 +13,8 @@ class DatasetsConfig(AppConfig):
     verbose_name = "Datasets"
 
     def ready(self) -> None:
-        """Register datasets as a subject of approvals."""
+        """Register datasets as a subject of approvals, and their names."""
         registry = import_module("apps.governance.registry")
         registry.subjects.register(import_module("apps.datasets.approvals").DatasetApproval)
+        labels = import_module("apps.governance.labels").resource_labels
+        labels.register_objects("dataset", import_module("apps.datasets.selectors").datasets_visible_to)

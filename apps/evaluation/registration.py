@@ -19,6 +19,7 @@ from apps.datasets.models import Dataset
 from apps.evaluation import selectors
 from apps.evaluation.models import EvaluationRun
 from apps.evaluation.types import LINEAGE_KIND, OWNER_TYPE, RUN_ACTIVE
+from apps.governance.labels import resource_labels
 from apps.governance.types import GateResult
 
 PANEL_RUNS = 8
@@ -27,6 +28,8 @@ PANEL_RUNS = 8
 def register() -> None:
     """Called once by the application's ``ready()``."""
     handlers.register(OWNER_TYPE, workload_changed)
+    for kind in ("evaluation", "evaluation_run"):
+        resource_labels.register_objects(kind, selectors.runs_visible_to)
     catalog.register_evaluation_summary(selectors.summaries_for_models)
     catalog.register_model_gate(evaluation_gates)
     catalog.register_model_panel(evaluations_panel)

@@ -29,6 +29,11 @@ def workload_changed(workload: Workload, previous_state: str) -> None:
         enqueue(FOLLOW, str(endpoint_id))
 
 
+def billed_endpoint(workload: Workload) -> object:
+    """What a revision's process uses is the endpoint's cost, like the tokens of its calls."""
+    return EndpointRevision.objects.filter(pk=workload.owner_id).values_list("endpoint_id", flat=True).first()
+
+
 def delete_blockers(model: ModelEntry) -> Iterable[Blocker]:
     """Endpoints that serve a model, or could be rolled back to it, keep it from being deleted."""
     used = EndpointRevision.objects.filter(model=model).exclude(status=RevisionStatus.FAILED)

@@ -13,8 +13,9 @@ from apps.catalog.types import Blocker, LineageNode, Panel
 from apps.compute import handlers
 from apps.datasets import registry as datasets
 from apps.datasets.models import Dataset
+from apps.governance.labels import resource_labels
 from apps.training.models import TrainingJob
-from apps.training.selectors import OWNER_TYPE, jobs_by_ids, models_visible_jobs
+from apps.training.selectors import OWNER_TYPE, jobs_by_ids, jobs_visible_to, models_visible_jobs
 from apps.training.services.lifecycle import workload_changed
 
 
@@ -49,6 +50,8 @@ def model_panel(actor: User, model: ModelEntry) -> Panel | None:
 def register() -> None:
     """Called once by the application's `ready()`."""
     handlers.register(OWNER_TYPE, workload_changed)
+    for kind in ("training", "training_job"):
+        resource_labels.register_objects(kind, jobs_visible_to)
     catalog.register_lineage_kind(JOB, resolve_jobs)
     catalog.register_delete_blockers(model_blockers)
     catalog.register_model_panel(model_panel)

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from apps.compute.handlers import billed_resource
 from apps.compute.models import ResourceInterval, Workload
 from apps.core import clock
 from apps.governance.services import UsageEntry, usage_record_many
@@ -64,9 +65,11 @@ def intervals_bill(*, now: datetime | None = None) -> int:
 
 
 def _bill(interval: ResourceInterval, workload: Workload, until: datetime) -> None:
-    entries = []
+    entries: list[UsageEntry] = []
+    resource_id = billed_resource(workload)
     for begin, end in _slices(interval.billed_until, until):
-        entries += list(_entries(interval, workload, begin, Decimal(str((end - begin).total_seconds()))))
+        seconds = Decimal(str((end - begin).total_seconds()))
+        entries += _entries(interval, workload, resource_id, begin, seconds)
     usage_record_many(entries)
     interval.billed_until = max(until, interval.billed_until)
     interval.settled = interval.ended_at is not None
@@ -82,7 +85,9 @@ def _slices(begin: datetime, until: datetime) -> Iterator[tuple[datetime, dateti
         begin = end
 
 
-def _entries(interval: ResourceInterval, workload: Workload, begin: datetime, seconds: Decimal) -> Iterator[UsageEntry]:
+def _entries(
+    interval: ResourceInterval, workload: Workload, resource_id: str, begin: datetime, seconds: Decimal
+) -> Iterator[UsageEntry]:
     for kind, amount in (
         ("cpu_seconds", interval.cpu),
         ("memory_byte_seconds", Decimal(interval.memory_bytes)),
@@ -93,7 +98,7 @@ def _entries(interval: ResourceInterval, workload: Workload, begin: datetime, se
                 kind=kind,
                 quantity=amount * seconds,
                 resource_type=workload.kind,
-                resource_id=str(workload.owner_id),
+                resource_id=resource_id,
                 team_id=workload.team_id,
                 user_id=workload.created_by_id,
                 model_id=workload.model_id,
