@@ -14,7 +14,15 @@ from typing import Any
 
 from django import template
 from django.core.paginator import Page
-from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, TextInput
+from django.forms import (
+    BoundField,
+    CheckboxInput,
+    CheckboxSelectMultiple,
+    RadioSelect,
+    Select,
+    SelectMultiple,
+    TextInput,
+)
 from django.template import Context
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -136,7 +144,8 @@ def filter_widget(field: BoundField) -> SafeString:
     widget = field.field.widget
     if isinstance(widget, Select):
         # Django's row of dashes says nothing.
-        widget.choices = [(value, label if value else "Any") for value, label in widget.choices]
+        choices = [(value, label) for value, label in widget.choices if value != ""]
+        widget.choices = choices if isinstance(widget, SelectMultiple) else [("", "Any"), *choices]
     return field.as_widget(attrs=attrs)
 
 
