@@ -69,10 +69,7 @@ def _named(actor: User, events: list[AuditEvent]) -> dict[tuple[str, str], tuple
     known: dict[tuple[str, str], tuple[str, str]] = {}
     for source in SOURCES:
         ids = {event.resource_id for event in events if event.resource_type == source.kind}
-        visible = source.visible_to(actor) if ids else None
-        if visible is not None:
-            for obj in visible.filter(pk__in=ids):
-                known[source.kind, str(obj.pk)] = (str(obj), source.url_of(obj))
+        known |= {(source.kind, key): found for key, found in source.named(actor, ids).items()}
     return known
 
 

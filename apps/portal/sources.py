@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 from django.urls import NoReverseMatch, reverse
@@ -46,6 +47,13 @@ class Source:
                 condition |= Q(**{f"{column}__icontains": word})
             found = found.filter(condition)
         return found
+
+    def named(self, actor: User, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Name and page of those among `ids` that exist for the person; one query."""
+        visible = self.visible_to(actor) if ids else None
+        if visible is None:
+            return {}
+        return {str(obj.pk): (str(obj), self.url_of(obj)) for obj in visible.filter(pk__in=_uuids(ids))}
 
     def url_of(self, obj: Model) -> str:
         """Page of one thing."""
@@ -92,7 +100,7 @@ SOURCES: tuple[Source, ...] = (
         "apps.training.selectors.jobs_visible_to",
         "training:job-list",
         "training:job-detail",
-        ("output_model_name", "name", "job_type", "team__name"),
+        ("name", "output_model_name", "job_type", "model__name", "team__name"),
     ),
     Source(
         "evaluation_run",
@@ -102,7 +110,7 @@ SOURCES: tuple[Source, ...] = (
         "apps.evaluation.selectors.runs_visible_to",
         "evaluation:run-list",
         "evaluation:run-detail",
-        ("name", "run_type", "team__name"),
+        ("model__name", "dataset__name", "run_type", "team__name"),
     ),
     Source(
         "serving_endpoint",
@@ -112,6 +120,16 @@ SOURCES: tuple[Source, ...] = (
         "apps.serving.selectors.endpoints_visible_to",
         "serving:endpoint-list",
         "serving:endpoint-detail",
-        ("route", "environment", "team__name"),
+        ("route", "environment", "model__name", "team__name"),
     ),
 )
+
+
+def _uuids(ids: Collection[str]) -> list[UUID]:
+    found = []
+    for text in ids:
+        try:
+            found.append(UUID(str(text)))
+        except ValueError:
+            continue
+    return found
