@@ -25,6 +25,9 @@ export function wirePickers(root) {
     for (const field of fields) {
       const plugins = field.multiple ? ["remove_button"] : [];
       new TomSelect(field, { plugins, maxOptions: 500, hideSelected: field.multiple, copyClassesToDropdown: false });
+      // The picker took over the label; the field behind it is for the form only.
+      field.setAttribute("aria-hidden", "true");
+      field.tabIndex = -1;
     }
   }).catch(() => undefined);  // The plain select stays.
 }

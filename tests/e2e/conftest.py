@@ -138,7 +138,7 @@ def contexts(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 
 @pytest.fixture
 def open_as(portal: Portal, contexts: Callable[..., BrowserContext]) -> Callable[..., Watched]:
-    """``open_as("ada")`` → her page, signed in (through the form, the first time); ``open_as(None)`` → nobody's."""
+    """``open_as("ada")`` → her home page, signed in (by the form, the first time); ``open_as(None)`` → nobody's."""
 
     def make(person: str | None, **options: Any) -> Watched:
         context = contexts(**options)
@@ -155,6 +155,7 @@ def open_as(portal: Portal, contexts: Callable[..., BrowserContext]) -> Callable
         )
         if person in portal.sessions:
             context.add_cookies(portal.sessions[person])
+            watched.go("/")
         elif person is not None:
             watched.go("/account/sign-in/")
             page.get_by_label("User name").fill(person)
