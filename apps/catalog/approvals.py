@@ -15,7 +15,7 @@ from apps.catalog.cards import card_status
 from apps.catalog.digest import model_digest
 from apps.catalog.models import ExternalSecret, ModelEntry
 from apps.catalog.scanning import missing_files
-from apps.catalog.services.access import APPROVAL_KIND
+from apps.catalog.services.access import APPROVAL_KIND, action_for
 from apps.catalog.services.external import needs_key
 from apps.catalog.types import MODEL_TRANSITIONS, ModelStatus, ScanStatus
 from apps.core import audit, clock
@@ -39,6 +39,10 @@ class ModelSubject(ApprovalSubject):
     def title(self, obj: ModelEntry) -> str:
         """Name and version."""
         return str(obj)
+
+    def submit_action_for(self, obj: ModelEntry) -> str:
+        """External models are submitted by whoever may change them."""
+        return action_for("submit", obj.type)
 
     def url(self, obj: ModelEntry) -> str:
         """The model's page."""

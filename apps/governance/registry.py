@@ -40,6 +40,10 @@ class ApprovalSubject:
         """How people call the object."""
         return str(obj)
 
+    def submit_action_for(self, obj: Any) -> str:
+        """The permission that asking needs; for kinds whose objects differ in who may change them."""
+        return self.submit_action
+
     def url(self, obj: Any) -> str:
         """The object's page."""
         return str(obj.get_absolute_url())

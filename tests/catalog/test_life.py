@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, transaction
 
+from apps.accounts.models import Membership
 from apps.catalog import registry, services
 from apps.catalog.models import LineageEdge, ModelEntry, ModelFile
 from apps.catalog.selectors import model_digest, model_get
@@ -18,7 +19,7 @@ from apps.core.models import AuditEvent
 from apps.core.storage import store
 from apps.governance.types import GateResult
 from tests.catalog.files import config, model_files
-from tests.catalog.support import CARD, make_approved, make_model, make_ready, upload
+from tests.catalog.support import CARD, EXTERNAL, make_approved, make_model, make_ready, upload
 from tests.support.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -391,3 +392,27 @@ def test_circle_of_bases_is_refused(cast: Cast) -> None:
     for base in (first.pk, second.pk):
         with pytest.raises(DomainError):
             services.model_update(actor=cast.ada, model_id=first.pk, base_model_id=base)
+
+
+def test_service_developer_can_register_and_submit_external_models_only(cast: Cast) -> None:
+    """FR-001c, P-3: external models belong to those who run services; weights do not."""
+    Membership.objects.filter(user=cast.ada).exclude(role="service_developer").delete()
+    cast.ada.forget_roles()
+    external = make_model(cast.ada, cast.support, type="external", metadata={**CARD, **EXTERNAL})
+    assert services.model_submit(actor=cast.ada, model_id=external.pk).status == "pending_review"
+    with pytest.raises(PermissionRefused):
+        make_model(cast.ada, cast.support, name="weights")
+
+
+def test_researcher_cannot_touch_external_models(cast: Cast) -> None:
+    """FR-001c, P-3: nor may a researcher set a provider's key."""
+    external = make_model(cast.ada, cast.support, type="external", metadata={**CARD, **EXTERNAL})
+    Membership.objects.filter(user=cast.ada).exclude(role="researcher").delete()
+    cast.ada.forget_roles()
+    for call in (
+        lambda: services.model_update(actor=cast.ada, model_id=external.pk, metadata={**CARD, **EXTERNAL}),
+        lambda: services.model_submit(actor=cast.ada, model_id=external.pk),
+        lambda: make_model(cast.ada, cast.support, name="b", type="external", metadata={**CARD, **EXTERNAL}),
+    ):
+        with pytest.raises(PermissionRefused):
+            call()

@@ -76,7 +76,8 @@ class ModelDetailView(VisibleDetailView):
         change = can(self.actor, action_for("change", model.type), model)
         return {
             "may_change": change and model.status in (ModelStatus.DRAFT, ModelStatus.APPROVED),
-            "may_submit": ModelStatus.PENDING_REVIEW in allowed and can(self.actor, "model.submit", model),
+            "may_submit": ModelStatus.PENDING_REVIEW in allowed
+            and can(self.actor, action_for("submit", model.type), model),
             "may_reopen": change and model.status in (ModelStatus.REJECTED, ModelStatus.APPROVED),
             "may_deprecate": change and ModelStatus.DEPRECATED in allowed,
             "may_delete": can(self.actor, action_for("delete", model.type), model),

@@ -58,7 +58,7 @@ def approval_request(*, actor: User | None, kind: str, subject_id: UUID, notes: 
     notes = _checked_notes(notes)
     with transaction.atomic():
         obj = get_locked(subject.queryset(), subject_id, what=subject.label)
-        authorize(actor=actor, action=subject.submit_action, obj=obj)
+        authorize(actor=actor, action=subject.submit_action_for(obj), obj=obj)
         open_request = ApprovalRequest.objects.filter(kind=kind, subject_id=obj.pk, status=ApprovalStatus.OPEN).first()
         if open_request is not None:
             raise _already_open(subject, obj)
@@ -156,7 +156,7 @@ def approval_withdraw(*, actor: User | None, kind: str, subject_id: UUID) -> App
     subject = subjects.get(kind)
     with transaction.atomic():
         obj = get_locked(subject.queryset(), subject_id, what=subject.label)
-        authorize(actor=actor, action=subject.submit_action, obj=obj)
+        authorize(actor=actor, action=subject.submit_action_for(obj), obj=obj)
         request = _locked_request(subject, obj)
         if actor is not None and request.created_by_id != actor.pk:
             raise PermissionRefused(
