@@ -9,8 +9,9 @@ from apps.accounts.models import User
 from apps.catalog import registry as catalog
 from apps.catalog.lineage import JOB
 from apps.catalog.models import ModelEntry
-from apps.catalog.types import Blocker, LineageNode, Panel
+from apps.catalog.types import Blocker, LineageNode, ModelStatus, Panel
 from apps.compute import handlers
+from apps.core.permissions import can
 from apps.datasets import registry as datasets
 from apps.datasets.models import Dataset
 from apps.governance.labels import resource_labels
@@ -41,10 +42,11 @@ def model_blockers(model: ModelEntry) -> Sequence[Blocker]:
 
 def model_panel(actor: User, model: ModelEntry) -> Panel | None:
     """Return the jobs around a model, for its page."""
-    jobs = list(models_visible_jobs(actor, model.pk)[:6])
-    if not jobs:
+    jobs = list(models_visible_jobs(actor, model.pk)[:5])
+    may_train = model.status == ModelStatus.APPROVED and not model.is_external and can(actor, "training_job.submit")
+    if not jobs and not may_train:
         return None
-    return Panel("Training", "training/_model_panel.html", {"jobs": jobs[:5], "more": len(jobs) > 5}, order=40)
+    return Panel("Training", "training/_model_panel.html", {"jobs": jobs, "may_train": may_train}, order=40)
 
 
 def register() -> None:
