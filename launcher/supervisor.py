@@ -23,7 +23,7 @@ from launcher.paths import ROOT, private_dir, var_dir
 from launcher.processes import LauncherError, end_process, process_alive, process_command
 
 LEAST_FREE_BYTES = 500_000_000
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 BASE_MODEL = "SmolLM2-135M-Instruct"
 CHILDREN_FILE = "children.json"
 

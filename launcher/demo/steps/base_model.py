@@ -59,7 +59,7 @@ def wait_scanned(demo: Demo, model_id: str) -> dict[str, Any]:
         f"/catalog/models/{model_id}",
         until=lambda row: bool(row.get("files")) and not scan_states(row) - {"safe", "clean", "passed"},
         failed=lambda row: "a file is unsafe" if scan_states(row) & {"unsafe", "failed", "error", "corrupt"} else None,
-        seconds=180,
+        seconds=600,
         what="The safety scan",
         on_change=lambda row: demo.progress(row, "scanning the files"),
     )

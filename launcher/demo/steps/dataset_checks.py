@@ -13,7 +13,7 @@ def wait_checked(demo: Demo, dataset_id: str, what: str) -> dict[str, Any]:
     return demo.ada.wait(
         f"/catalog/datasets/{dataset_id}",
         until=lambda row: row["piiScanStatus"] != "pending" and row.get("qualityScore") is not None,
-        seconds=120,
+        seconds=300,
         what=f"The checks of {what}",
         on_change=lambda row: demo.progress(row, f"checking {what}"),
     )

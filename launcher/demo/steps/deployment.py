@@ -15,7 +15,7 @@ def run(demo: Demo) -> str:
         f"/serving/endpoints/{endpoint_id}",
         until=lambda row: row["status"] == "healthy",
         failed=lambda row: f"failed: {row.get('statusDetail')}" if row["status"] in {"failed", "stopped"} else None,
-        seconds=240,
+        seconds=900,
         what="The deployment",
         on_change=lambda row: demo.progress(row, f"{row['status']}: {row.get('statusDetail') or 'starting'}"),
     )

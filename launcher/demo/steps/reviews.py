@@ -25,6 +25,7 @@ def automated_run(demo: Demo, model_id: str, remembered_as: str, what: str) -> d
         "datasetId": demo.made("benchmark_id"),
         "runType": "automated",
         "metrics": METRICS,
+        "maxNewTokens": 48,
         "seed": 7,
     }
     run_id = demo.once(remembered_as, lambda: str(demo.ada.post("/evaluation/runs", body)["id"]))
@@ -34,7 +35,7 @@ def automated_run(demo: Demo, model_id: str, remembered_as: str, what: str) -> d
         failed=lambda row: (
             f"{row['status']}: {row.get('message') or row.get('failure')}" if row["status"] in ENDED else None
         ),
-        seconds=420,
+        seconds=1800,
         what=f"The evaluation of {what}",
         on_change=lambda row: demo.progress(
             row, f"{what} answers the benchmark: {row['status']} {row.get('progress', '')}"
@@ -61,7 +62,7 @@ def human_run(demo: Demo, model_id: str, source_run_id: str, remembered_as: str,
         path,
         until=lambda row: row["status"] in {"awaiting_review", "succeeded"},
         failed=lambda row: f"{row['status']}: {row.get('message')}" if row["status"] in ENDED else None,
-        seconds=300,
+        seconds=1800,
         what=f"The review of {what}",
         on_change=lambda row: demo.progress(row, f"preparing the review: {row['status']}"),
     )
@@ -72,7 +73,7 @@ def human_run(demo: Demo, model_id: str, source_run_id: str, remembered_as: str,
         path,
         until=lambda row: row["status"] == "succeeded",
         failed=lambda row: f"{row['status']}: {row.get('message')}" if row["status"] in ENDED else None,
-        seconds=60,
+        seconds=120,
         what=f"The review of {what}",
     )
     demo.tell(f"reviewed: {metrics_text(run)}")

@@ -22,7 +22,7 @@ def run(demo: Demo) -> str:
         f"/training/jobs/{job_id}",
         until=lambda row: row["status"] == "succeeded" and bool(row.get("outputModelEntryId")),
         failed=_why_failed,
-        seconds=600,
+        seconds=2400,
         what="The training job",
         on_change=lambda row: _tell_metrics(demo, job_id, row),
     )
