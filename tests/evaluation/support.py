@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import transaction
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection, transaction
 
 from apps.accounts.models import User
 from apps.catalog.models import ModelEntry
+from apps.catalog.services import model_upload
+from apps.catalog.types import ScanStatus
 from apps.compute.models import Workload
 from apps.compute.services.transition import workload_transition
 from apps.compute.types import Observation, ObservedState, ReasonCode, WorkloadState
@@ -17,7 +20,8 @@ from apps.datasets.models import Dataset
 from apps.evaluation import services
 from apps.evaluation.models import EvaluationRun
 from apps.evaluation.selectors import run_folder, run_workload
-from tests.catalog.support import make_ready
+from tests.catalog.files import model_files
+from tests.catalog.support import make_model
 from tests.factories.datasets import make_dataset
 from tests.support.cast import Cast, commit_now
 from workers.contracts import (
@@ -42,6 +46,18 @@ def make_benchmark(actor: User, **fields: Any) -> Dataset:
     """Twelve questions, clean, not approved."""
     values: dict[str, Any] = {"name": "house-benchmark", "dataset_type": "benchmark", "rows": BENCHMARK}
     return make_dataset(actor, **(values | fields))
+
+
+def make_ready(actor: User, team: Any, **changes: Any) -> ModelEntry:
+    """A draft with files that count as scanned; how scans come about is the catalog's test, and takes a second."""
+    model = make_model(actor, team, **changes)
+    files = [SimpleUploadedFile(name, content) for name, content in model_files().items()]
+    model_upload(actor=actor, model_id=model.pk, files=files)
+    connection.run_on_commit = []
+    model.files.update(scan_status=ScanStatus.SAFE)
+    model.scan_status = ScanStatus.SAFE
+    model.save(update_fields=["scan_status"])
+    return model
 
 
 def start(cast: Cast, **options: Any) -> EvaluationRun:
