@@ -309,4 +309,4 @@ def test_used_dataset_and_model_cannot_be_deleted(cast: Cast, api: Api, job: Tra
     for path in (f"/catalog/datasets/{job.dataset_id}", f"/catalog/models/{job.model_id}"):
         response = ada.delete(path)
         assert response.status_code == 409
-        assert str(job.pk) in response.content.decode()
+        assert job.name in response.content.decode()

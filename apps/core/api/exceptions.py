@@ -60,7 +60,7 @@ def _validation(error: drf.ValidationError) -> Response:
 
 
 # Objects that are stored exactly as sent: what is inside keeps its spelling, also in errors.
-FREE_FORM = frozenset({"metadata", "hyperparameters", "rules", "parameters"})
+FREE_FORM = frozenset({"metadata", "hyperparameters", "rules", "parameters", "trainJobSpec", "deploymentSpec"})
 
 
 def _spelled(field: str) -> str:

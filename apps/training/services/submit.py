@@ -175,7 +175,7 @@ def _check(actor: User, request: JobRequest) -> Checked:
             output_name=request.output_model_name,
             problems=problems,
         )
-    if dataset is not None and recipe is not None:
+    if dataset is not None and recipe is not None and not problems:
         _fits(request, dataset, model, recipe, problems)
     problems.raise_if_any()
     if dataset is None or recipe is None:
