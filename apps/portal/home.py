@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.core import clock
 from apps.core.models import Operation, OperationStatus
 from apps.core.permissions import visible_to
+from apps.evaluation.selectors import reviews_waiting, runs_visible_to
 from apps.governance import selectors as governance
 from apps.governance.registry import subjects
 from apps.portal.sources import SOURCES, Source
@@ -37,7 +38,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class Tally:
     """One card: how many there are, and what is notable among them."""
 
     label: str
@@ -48,7 +49,7 @@ class Count:
 
 
 def waiting_for(actor: User) -> list[Item]:
-    """Approvals to decide, then own things that failed lately."""
+    """Approvals to decide, samples to review, then own things that failed lately."""
     items = []
     for approval in governance.approvals_waiting_for(actor)[:SHOWN]:
         subject = subjects.find(approval.kind)
@@ -65,7 +66,7 @@ def waiting_for(actor: User) -> list[Item]:
                 action="Decide",
             )
         )
-    return [*items, *_failed(actor)]
+    return [*items, *_reviews(actor), *_failed(actor)]
 
 
 def going_on(actor: User) -> list[Item]:
@@ -86,7 +87,7 @@ def going_on(actor: User) -> list[Item]:
                 icon="loader-2",
                 title=operation.kind.replace("_", " ").replace(".", " ").capitalize(),
                 text=operation.message,
-                url=reverse(target.detail_url, args=[operation.target_id]) if target and target.url else "",
+                url=target.page_of(operation.target_id) if target else "",
                 at=operation.created_at,
                 status=operation.status,
                 progress=operation.progress,
@@ -95,7 +96,7 @@ def going_on(actor: User) -> list[Item]:
     return sorted(items, key=lambda item: item.at, reverse=True)[: 2 * SHOWN]
 
 
-def counts(actor: User) -> list[Count]:
+def counts(actor: User) -> list[Tally]:
     """Cards over everything visible."""
     notable = {
         "dataset": ("approved", "approved"),
@@ -107,12 +108,30 @@ def counts(actor: User) -> list[Count]:
     found = []
     for source in SOURCES:
         visible = source.visible_to(actor)
-        if visible is None:
-            continue
         status, words = notable[source.kind]
         some = visible.filter(status=status).count()
-        found.append(Count(source.plural, source.icon, source.url, visible.count(), f"{some} {words}"))
+        found.append(Tally(source.plural, source.icon, source.url, visible.count(), f"{some} {words}"))
     return found
+
+
+def _reviews(actor: User) -> list[Item]:
+    """Runs with samples that wait for this person's judgement, oldest first."""
+    waiting = reviews_waiting(actor)
+    per_run = list(waiting.order_by("run_id").values("run_id").annotate(samples=Count("pk", distinct=True)))
+    samples = {row["run_id"]: row["samples"] for row in per_run}
+    runs = runs_visible_to(actor).filter(pk__in=samples).order_by("created_at")[:SHOWN]
+    return [
+        Item(
+            icon="eye-check",
+            title=str(run),
+            text=f"{samples[run.pk]} samples to review for team {run.team.name}",
+            url=reverse("evaluation:review-list"),
+            at=run.created_at,
+            status="awaiting_review",
+            action="Review",
+        )
+        for run in runs
+    ]
 
 
 def _failed(actor: User) -> list[Item]:
@@ -128,10 +147,7 @@ def _failed(actor: User) -> list[Item]:
 
 
 def _with_status(source: Source, actor: User, statuses: tuple[str, ...]) -> QuerySet[Any]:
-    visible = source.visible_to(actor)
-    if visible is None:
-        return Operation.objects.none()
-    return visible.filter(status__in=statuses).order_by("-created_at")
+    return source.visible_to(actor).filter(status__in=statuses).order_by("-created_at")
 
 
 def _item(source: Source, obj: Any, action: str = "") -> Item:

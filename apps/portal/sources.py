@@ -9,9 +9,13 @@ from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 from django.urls import NoReverseMatch, reverse
-from django.utils.module_loading import import_string
 
 from apps.accounts.models import User
+from apps.catalog.selectors import models_visible_to
+from apps.datasets.selectors import datasets_visible_to
+from apps.evaluation.selectors import runs_visible_to
+from apps.serving.selectors import endpoints_visible_to
+from apps.training.selectors import jobs_visible_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +27,18 @@ class Source:
     label: str
     plural: str
     icon: str
-    selector: str
+    selector: Callable[[User], QuerySet[Any]]
     list_url: str
     detail_url: str
     columns: tuple[str, ...]
 
-    def visible_to(self, actor: User) -> QuerySet[Any] | None:
+    def visible_to(self, actor: User) -> QuerySet[Any]:
         """What the person may see."""
-        try:
-            selector: Callable[[User], QuerySet[Any]] = import_string(self.selector)
-        except ImportError:
-            return None
-        return selector(actor)
+        return self.selector(actor)
 
-    def matching(self, actor: User, text: str) -> QuerySet[Any] | None:
+    def matching(self, actor: User, text: str) -> QuerySet[Any]:
         """Things whose columns hold every word of `text`."""
         found = self.visible_to(actor)
-        if found is None:
-            return None
         for word in text.split()[:8]:
             condition = Q()
             for column in self.columns:
@@ -50,25 +48,23 @@ class Source:
 
     def named(self, actor: User, ids: Collection[str]) -> dict[str, tuple[str, str]]:
         """Name and page of those among `ids` that exist for the person; one query."""
-        visible = self.visible_to(actor) if ids else None
-        if visible is None:
+        if not ids:
             return {}
-        return {str(obj.pk): (str(obj), self.url_of(obj)) for obj in visible.filter(pk__in=_uuids(ids))}
+        found = self.visible_to(actor).filter(pk__in=_uuids(ids))
+        return {str(obj.pk): (str(obj), self.url_of(obj)) for obj in found}
 
     def url_of(self, obj: Model) -> str:
         """Page of one thing."""
-        try:
-            return reverse(self.detail_url, args=[obj.pk])
-        except NoReverseMatch:
-            return ""
+        return self.page_of(obj.pk)
+
+    def page_of(self, key: object) -> str:
+        """Page of the thing with this id."""
+        return _reverse(self.detail_url, key)
 
     @property
     def url(self) -> str:
         """Page of the list."""
-        try:
-            return reverse(self.list_url)
-        except NoReverseMatch:
-            return ""
+        return _reverse(self.list_url)
 
 
 SOURCES: tuple[Source, ...] = (
@@ -77,7 +73,7 @@ SOURCES: tuple[Source, ...] = (
         "Dataset",
         "Datasets",
         "database",
-        "apps.datasets.selectors.datasets_visible_to",
+        datasets_visible_to,
         "datasets:dataset-list",
         "datasets:dataset-detail",
         ("name", "version", "team__name"),
@@ -87,7 +83,7 @@ SOURCES: tuple[Source, ...] = (
         "Model",
         "Models",
         "box",
-        "apps.catalog.selectors.models_visible_to",
+        models_visible_to,
         "catalog:model-list",
         "catalog:model-detail",
         ("name", "version", "model_family", "team__name"),
@@ -97,7 +93,7 @@ SOURCES: tuple[Source, ...] = (
         "Training job",
         "Training jobs",
         "chart-line",
-        "apps.training.selectors.jobs_visible_to",
+        jobs_visible_to,
         "training:job-list",
         "training:job-detail",
         ("name", "output_model_name", "job_type", "model__name", "team__name"),
@@ -107,7 +103,7 @@ SOURCES: tuple[Source, ...] = (
         "Evaluation",
         "Evaluations",
         "clipboard-check",
-        "apps.evaluation.selectors.runs_visible_to",
+        runs_visible_to,
         "evaluation:run-list",
         "evaluation:run-detail",
         ("model__name", "dataset__name", "run_type", "team__name"),
@@ -117,12 +113,19 @@ SOURCES: tuple[Source, ...] = (
         "Endpoint",
         "Endpoints",
         "cloud-computing",
-        "apps.serving.selectors.endpoints_visible_to",
+        endpoints_visible_to,
         "serving:endpoint-list",
         "serving:endpoint-detail",
         ("route", "environment", "model__name", "team__name"),
     ),
 )
+
+
+def _reverse(name: str, *args: object) -> str:
+    try:
+        return reverse(name, args=args)
+    except NoReverseMatch:
+        return ""
 
 
 def _uuids(ids: Collection[str]) -> list[UUID]:

@@ -27,8 +27,6 @@ class SearchView(FragmentMixin, TemplateView):
         groups: list[dict[str, Any]] = []
         for source in SOURCES if text else ():
             found = source.matching(self.actor, text)
-            if found is None:
-                continue
             rows = list(found.select_related("team").order_by("-created_at")[: SHOWN + 1])
             if rows:
                 hits = [{"obj": row, "url": source.url_of(row)} for row in rows[:SHOWN]]
