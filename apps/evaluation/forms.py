@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django import forms
@@ -69,7 +68,7 @@ class RunForm(forms.Form):
             if isinstance(field, forms.ModelChoiceField):
                 field.queryset = queryset
                 field.widget.attrs["data-picker"] = ""
-        self.fields["rubric"].initial = json.dumps(DEFAULT_RUBRIC.to_json(), indent=2)
+        self.fields["rubric"].initial = DEFAULT_RUBRIC.to_json()
 
 
 class ReviewForm(forms.Form):

@@ -34,6 +34,6 @@ export function wireJsonFields(root) {
         area.setRangeText("  ", area.selectionStart, area.selectionEnd, "end");
       }
     });
-    check(false);
+    check(true);
   }
 }

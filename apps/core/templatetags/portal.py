@@ -109,6 +109,13 @@ def field(field: BoundField, **attrs: Any) -> dict[str, Any]:
     described = [
         f"{field.auto_id}_{part}" for part, present in (("help", field.help_text), ("error", field.errors)) if present
     ]
+    if isinstance(widget, Select) and not isinstance(widget, SelectMultiple):
+        # Django's row of dashes says nothing.
+        empty = "Choose …" if field.field.required else "None"
+        widget.choices = [
+            (value, empty if value in ("", None) and not str(label).strip("-– ") else label)
+            for value, label in widget.choices
+        ]
     css = _widget_css(field)
     if field.errors:
         css += " is-invalid"

@@ -41,6 +41,7 @@ class RunListView(VisibleListView):
 
     template_name = "evaluation/run_list.html"
     filterset_class = RunFilter
+    shown_filters = ("q", "run_type", "status", "owner_team", "since", "until")
     selector = staticmethod(selectors.runs_visible_to)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
