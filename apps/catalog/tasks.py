@@ -6,16 +6,14 @@ import logging
 
 from celery import shared_task
 
-from apps.catalog.models import ModelEntry
 from apps.catalog.scanning import ScannerBroken
 from apps.catalog.services import (
+    approvals_check,
     discarded_files_sweep,
-    model_check_approval,
     model_scan_run,
     scan_failed,
     scans_resend,
 )
-from apps.catalog.types import ModelStatus
 from apps.core.errors import DomainError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +40,4 @@ def discarded_files_reconcile() -> int:
 @shared_task(name="apps.catalog.tasks.models_reconcile")
 def models_reconcile() -> int:
     """Send lost scans again and let approvals lapse whose model has changed; returns how many were touched."""
-    touched = scans_resend()
-    for pk in ModelEntry.objects.filter(status=ModelStatus.APPROVED).values_list("pk", flat=True).iterator():
-        touched += model_check_approval(model_id=pk)
-    return touched
+    return scans_resend() + approvals_check()

@@ -156,10 +156,10 @@ def test_tampered_row_is_not_deployable_and_lapses_in_the_sweep(cast: Cast) -> N
     with pytest.raises(GateRefused) as refusal:
         services.model_require_deployable(model=model)
     assert refusal.value.errors[0].code == "changed"
-    assert services.model_check_approval(model_id=model.pk) is True
+    assert services.approvals_check(chunk=1) == 1
     model.refresh_from_db()
     assert model.status == "draft"
-    assert services.model_check_approval(model_id=model.pk) is False
+    assert services.approvals_check() == 0
 
 
 def test_digest_covers_card_files_and_sources_only(cast: Cast) -> None:

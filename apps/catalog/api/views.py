@@ -102,7 +102,7 @@ class ModelUploadView(ApiView):
     @api_schema(summary="Upload files of a model", multipart=True, responses=shapes.UploadSerializer)
     def post(self, request: ApiRequest, model_id: str) -> Response:
         """All or none; the scan starts by itself."""
-        model = selectors.model_get(actor=request.user, model_id=model_id)
+        model = services.model_require_uploadable(actor=request.user, model_id=model_id)
         files: list[Any] = request.FILES.getlist("files")
         result = services.model_upload(actor=request.user, model_id=model.pk, files=files)
         return self.success(

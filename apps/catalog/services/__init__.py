@@ -12,6 +12,7 @@ from apps.catalog.services.outputs import (
 )
 from apps.catalog.services.reviews import (
     STATUS_SPELLINGS,
+    approvals_check,
     model_check_approval,
     model_decide,
     model_deprecate,
@@ -21,10 +22,16 @@ from apps.catalog.services.reviews import (
     model_withdraw,
 )
 from apps.catalog.services.scans import model_scan_run, scan_failed, scans_resend
-from apps.catalog.services.uploads import model_file_delete, model_rescan, model_upload
+from apps.catalog.services.uploads import (
+    model_file_delete,
+    model_require_uploadable,
+    model_rescan,
+    model_upload,
+)
 
 __all__ = [
     "STATUS_SPELLINGS",
+    "approvals_check",
     "discarded_files_sweep",
     "lineage_add",
     "lineage_forget",
@@ -41,6 +48,7 @@ __all__ = [
     "model_reopen",
     "model_require_deployable",
     "model_require_runnable",
+    "model_require_uploadable",
     "model_rescan",
     "model_scan_run",
     "model_set_status",

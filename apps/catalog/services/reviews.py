@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.accounts.models import User
-from apps.catalog.digest import model_digest
+from apps.catalog.digest import model_digest, models_digests
 from apps.catalog.models import ModelEntry
 from apps.catalog.selectors import model_get, models_visible_to
 from apps.catalog.services.access import APPROVAL_KIND, model_locked
@@ -131,8 +131,22 @@ def _lapse(actor: User | None, model: ModelEntry, reason: str) -> None:
     model.refresh_from_db()
 
 
+def approvals_check(*, chunk: int = 500) -> int:
+    """For the sweep: let every approval lapse whose model is no longer what was approved; returns how many."""
+    lapsed = 0
+    approved = ModelEntry.objects.filter(status=ModelStatus.APPROVED).order_by("pk")
+    batch = list(approved[:chunk])
+    while batch:
+        digests = models_digests(batch)
+        # Compared without locks first: almost always nothing has changed.
+        changed = [model.pk for model in batch if model.digest != digests[model.pk]]
+        lapsed += sum(model_check_approval(model_id=pk) for pk in changed)
+        batch = list(approved.filter(pk__gt=batch[-1].pk)[:chunk])
+    return lapsed
+
+
 @transaction.atomic
 def model_check_approval(*, model_id: UUID) -> bool:
-    """For the sweep: compare an approved model with its digest; True when its approval had to lapse."""
+    """Compare an approved model with its digest, under its lock; True when its approval had to lapse."""
     model = get_locked(ModelEntry.objects.all(), model_id)
     return lapse_if_changed(actor=None, model=model, reason="What was approved has changed.")

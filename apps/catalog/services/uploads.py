@@ -53,9 +53,7 @@ def model_upload(*, actor: User | None, model_id: UUID | str, files: Sequence[In
     breaks before leaves the model as it was. Raises ``ValidationFailed``, ``UnsupportedMedia`` (415),
     ``TooLarge`` (413), ``Conflict`` (not a draft, external).
     """
-    model = model_get(actor=actor, model_id=model_id)
-    authorize(actor=actor, action=action_for("upload", model.type), obj=model)
-    _require_uploadable(model)
+    model = model_require_uploadable(actor=actor, model_id=model_id)
     names = _checked_names(files)
     staging = f"incoming/{uuid.uuid4()}/"
     files_discard(prefix=staging, after=STAGING_LIFE)
@@ -68,6 +66,14 @@ def model_upload(*, actor: User | None, model_id: UUID | str, files: Sequence[In
         raise
     files_keep(prefix=staging)
     return UploadResult(model.pk, store().uri(model.storage_prefix), tuple(rows), operation.pk)
+
+
+def model_require_uploadable(*, actor: User | None, model_id: UUID | str) -> ModelEntry:
+    """Return the model when *actor* may upload to it now; to be asked before gigabytes are read from the network."""
+    model = model_get(actor=actor, model_id=model_id)
+    authorize(actor=actor, action=action_for("upload", model.type), obj=model)
+    _require_uploadable(model)
+    return model
 
 
 def _require_uploadable(model: ModelEntry) -> None:
