@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
@@ -15,4 +16,4 @@ _django = get_wsgi_application()
 from apps.gateway.asgi import Gateway  # noqa: E402
 from apps.gateway.dispatch import Dispatcher  # noqa: E402
 
-application = Dispatcher(gateway=Gateway(), portal=WSGIMiddleware(_django, workers=16))
+application = Dispatcher(gateway=Gateway(), portal=WSGIMiddleware(cast("Any", _django), workers=16))

@@ -19,7 +19,7 @@ from apps.gateway import metrics
 from apps.gateway.access import Access
 from apps.gateway.bodies import OPENAI, PORTAL, Surface
 from apps.gateway.config import GatewayConfig
-from apps.gateway.http import ClientGone, Receive, Request, Scope, Send, send_bytes
+from apps.gateway.http import ClientGone, Message, Receive, Request, Scope, Send, send_bytes
 from apps.gateway.invocations import Invoker
 from apps.gateway.parameters import chat_parameters, completion_parameters
 
@@ -207,7 +207,7 @@ class _Watched:
         self.started = False
         self.status = 0
 
-    async def __call__(self, message: dict[str, object]) -> None:
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = int(str(message["status"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
@@ -21,8 +21,8 @@ class GatewayConfig:
     max_output_tokens: int = 4096
     flush_seconds: float = 1.0
     database_threads: int = 4
-    limits: UpstreamLimits = UpstreamLimits()
-    outbound: OutboundPolicy = OutboundPolicy()
+    limits: UpstreamLimits = field(default_factory=UpstreamLimits)
+    outbound: OutboundPolicy = field(default_factory=OutboundPolicy)
     redis_url: str = ""
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from types import TracebackType
+from typing import Self
 
 from apps.gateway.http import ClientGone, Receive
 
@@ -25,7 +26,7 @@ class CancelOnDisconnect:
         self._task: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> CancelOnDisconnect:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.current_task()
         self._watcher = asyncio.create_task(self._watch())
         return self

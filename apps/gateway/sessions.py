@@ -48,7 +48,7 @@ def session_user(scope: dict[str, Any]) -> User:
         raise NotAuthenticated("Sign in, or send an API token: 'Authorization: Bearer llmops_…'.")
     try:
         _csrf.process_request(request)
-        _csrf.process_view(request, None, (), {})
+        _csrf.process_view(request, _no_response, (), {})
     except _Refused as refused:
         raise PermissionRefused(
             f"This page's security token is missing or stale ({refused}). Reload the page and try again.",

@@ -148,9 +148,8 @@ def translate(error: Exception) -> DomainError:
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("The model server did not answer in time; ask for fewer tokens or try again.")
     if isinstance(error, aiohttp.ClientConnectorError):
-        inner = error.os_error if hasattr(error, "os_error") else None
-        if isinstance(inner, OutboundRefused):
-            return InfrastructureError(f"The model's address may not be called: {inner}")
+        if isinstance(error.__cause__, OutboundRefused):
+            return InfrastructureError(f"The model's address may not be called: {error.__cause__}")
         return Unavailable("The model server cannot be reached; it may be starting again. Try again shortly.")
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
         return InfrastructureError("The model server broke off in the middle of the answer.")

@@ -81,7 +81,7 @@ def spec_build(
     framework = external_runtime or _framework(said, image, base, errors)
     # Limits of the revision before hold only while it ran on the same kind of machine.
     same_kind = base is not None and base.use_gpu == use_gpu
-    limits = {
+    limits: dict[str, Any] = {
         name: str(said.get(name) or (getattr(base, name) if same_kind else settings.SERVING_LIMITS[use_gpu][name]))
         for name in _LIMITS
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from apps.governance.models import UsageRecord
 from apps.serving.models import Endpoint
@@ -15,7 +16,7 @@ from tests.support.model_server import ANSWER, ModelServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HELLO = [{"role": "user", "content": "hello there"}]
+HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello there"}]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_ada_can_chat_with_openais_client(ada: openai.OpenAI, upstream: ModelSer
     """FR-006v: the answer has OpenAI's shape, with the route as model; odd but harmless fields are taken."""
     answer = ada.chat.completions.create(
         model="support-assistant",
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
         temperature=0,
         user="ada",
         n=1,
@@ -52,14 +53,14 @@ def test_ada_can_stream_with_openais_client(
     assert endpoint.active is not None
     endpoint.active.runtime = {"transformers": "transformers", "openai": "vllm", "tgi": "tgi"}[style]
     endpoint.active.save()
-    plain = list(ada.chat.completions.create(model="support-assistant", messages=HELLO, stream=True))  # type: ignore[arg-type, call-overload]
+    plain = list(ada.chat.completions.create(model="support-assistant", messages=HELLO, stream=True))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in plain) == ANSWER
     assert plain[-1].choices[0].finish_reason == "stop"
     assert all(chunk.usage is None for chunk in plain)
     counted = list(
         ada.chat.completions.create(
             model="support-assistant",
-            messages=HELLO,  # type: ignore[arg-type]
+            messages=HELLO,
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -90,15 +91,15 @@ def test_errors_raise_openais_exceptions(
 ) -> None:
     """FR-006v: OpenAI's error bodies, so that its client raises its own exceptions."""
     with pytest.raises(openai.NotFoundError) as missing:
-        ada.chat.completions.create(model="nothing", messages=HELLO)  # type: ignore[arg-type]
+        ada.chat.completions.create(model="nothing", messages=HELLO)
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError) as wrong:
-        ada.chat.completions.create(model="support-assistant", messages=HELLO, temperature=3)  # type: ignore[arg-type]
+        ada.chat.completions.create(model="support-assistant", messages=HELLO, temperature=3)
     assert wrong.value.param == "temperature"
     with pytest.raises(openai.BadRequestError) as unsupported:
         ada.chat.completions.create(
             model="support-assistant",
-            messages=HELLO,  # type: ignore[arg-type]
+            messages=HELLO,
             response_format={"type": "json_object"},
         )
     assert unsupported.value.param == "response_format"
@@ -113,7 +114,7 @@ def test_errors_raise_openais_exceptions(
         openai.OpenAI(base_url=base_url, api_key=token, max_retries=0) as reader,
         pytest.raises(openai.PermissionDeniedError),
     ):
-        reader.chat.completions.create(model="support-assistant", messages=HELLO)  # type: ignore[arg-type]
+        reader.chat.completions.create(model="support-assistant", messages=HELLO)
 
 
 def test_a_stream_that_dies_raises(ada: openai.OpenAI) -> None:
@@ -135,7 +136,7 @@ def test_tgi_is_spoken_to_as_it_wants(ada: openai.OpenAI, upstream: ModelServer,
     endpoint.active.save()
     answer = ada.chat.completions.create(
         model="support-assistant",
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
         temperature=0,
         top_p=1,
         max_completion_tokens=3,

@@ -16,6 +16,7 @@ from django.test import Client
 from apps.accounts.models import ApiToken
 from apps.accounts.services import token_revoke
 from apps.core.models import AuditEvent
+from apps.gateway import invocations
 from apps.gateway.config import GatewayConfig
 from apps.governance.models import UsageRecord
 from apps.governance.services import policy_create
@@ -129,8 +130,6 @@ def test_usage_waits_for_the_database(
     cast: Cast, client: Call, endpoint: Endpoint, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FR-011, P-8: while the ledger cannot be reached usage waits in files, and is booked once afterwards."""
-    from apps.gateway import invocations
-
     ada = client(cast.ada)
     real = invocations.usage_record_many
 
@@ -158,8 +157,6 @@ def test_nothing_is_lost_on_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """FR-011, P-8: a clean end books what is left; with the database away the next start books it."""
-    from apps.gateway import invocations
-
     client(cast.ada).post(CHAT, json=say("one two"))
     gateway.server.stop()
     assert used()["requests"] == 1

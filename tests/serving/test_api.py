@@ -13,8 +13,8 @@ from django.urls import reverse
 from apps.catalog.models import ModelEntry
 from apps.core.models import AuditEvent
 from apps.serving.models import Endpoint
+from tests.catalog.support import CARD, EXTERNAL, make_model
 from tests.serving.support import answering_endpoint, approve, approved_model
-from tests.catalog.support import make_model
 from tests.support.cast import ApiClient, Cast
 
 pytestmark = pytest.mark.django_db
@@ -119,7 +119,8 @@ def test_wrong_deployments_are_named(cast: Cast, api: Api, model: ModelEntry, su
             answer = ada.post(LIST, body(model, **changes))
             assert answer.status_code == 400, answer.content
             assert field in [error["field"] for error in answer.data["errors"]]
-    for wrong in ({}, [], "x", {"modelId": None}):
+    nothing: list[Any] = [{}, [], "x", {"modelId": None}]
+    for wrong in nothing:
         assert ada.post(LIST, wrong).status_code == 400
     assert Endpoint.objects.count() == 0
 
@@ -154,8 +155,6 @@ def test_a_taken_route_is_a_409_that_does_not_say_by_whom(cast: Cast, api: Api, 
 
 
 def _external() -> dict[str, Any]:
-    from tests.catalog.support import CARD, EXTERNAL
-
     return {**CARD, **EXTERNAL}
 
 

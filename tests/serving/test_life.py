@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,8 @@ from apps.core.errors import Conflict, GateRefused
 from apps.core.models import AuditEvent
 from apps.integrations import registry
 from apps.integrations.local.backend import LocalBackend
-from apps.integrations.runtimes import LaunchPlan, LaunchRequest, registry as runtime_registry
+from apps.integrations.runtimes import LaunchPlan, LaunchRequest
+from apps.integrations.runtimes import registry as runtime_registry
 from apps.integrations.runtimes.transformers_serve import TransformersServe
 from apps.serving import services
 from apps.serving.models import Endpoint, HealthCheck
@@ -183,9 +186,6 @@ def test_a_killed_model_server_comes_back_once(
     """P-8: killed from outside, it is started again as the next attempt; there are never two."""
     endpoint = drive(deploy(cast.ada, model), healthy)
     first = Workload.objects.get()
-    import os
-    import signal
-
     assert first.pid is not None
     os.kill(first.pid, signal.SIGKILL)
     endpoint = drive(endpoint, lambda one: Workload.objects.count() == 2 and healthy(one))

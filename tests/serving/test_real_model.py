@@ -9,6 +9,7 @@ from pathlib import Path
 import openai
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from openai.types.chat import ChatCompletionMessageParam
 
 from apps.catalog import services as catalog
 from apps.gateway.config import GatewayConfig
@@ -52,10 +53,10 @@ def test_a_real_model_is_deployed_and_chats(
         with openai.OpenAI(
             base_url=f"{running.url}/v1", api_key=token_of(cast.ada), max_retries=0, timeout=60
         ) as client:
-            question = [{"role": "user", "content": "How do I reset my password?"}]
+            question: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How do I reset my password?"}]
             whole = client.chat.completions.create(
                 model=endpoint.route,
-                messages=question,  # type: ignore[arg-type]
+                messages=question,
                 max_tokens=8,
             )
             assert whole.usage is not None
@@ -63,7 +64,7 @@ def test_a_real_model_is_deployed_and_chats(
             chunks = list(
                 client.chat.completions.create(
                     model=endpoint.route,
-                    messages=question,  # type: ignore[arg-type]
+                    messages=question,
                     max_tokens=8,
                     stream=True,
                     stream_options={"include_usage": True},

@@ -6,12 +6,25 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import uvicorn
 
 R = TypeVar("R")
+
+
+class _Announcing(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then tell."""
+        await super().startup(sockets)
+        self._announce()
 
 
 class AsgiServer:
@@ -21,12 +34,14 @@ class AsgiServer:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(
-            uvicorn.Config(application, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
-        )
+        config = uvicorn.Config(application, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
+        self._server = _Announcing(config, self._announce)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _announce(self) -> None:
+        self._ready.set()
 
     def start(self) -> AsgiServer:
         """Serve until ``stop``."""
@@ -54,11 +69,4 @@ class AsgiServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        watcher = asyncio.create_task(self._announce())
         await self._server.serve(sockets=[self._socket])
-        watcher.cancel()
-
-    async def _announce(self) -> None:
-        while not self._server.started:
-            await asyncio.sleep(0.01)
-        self._ready.set()

@@ -58,7 +58,8 @@ class OpenAIDialect:
 
     ``accepts`` lists the fields that the server honours; ``None`` passes everything on (the server checks by
     itself). A field outside the list is dropped when it says nothing, and refused when it says something:
-    an answer that ignores what was asked for would be a lie.
+    an answer that ignores what was asked for would be a lie. ``counts_unasked``: it tells token counts in a
+    stream without being asked through ``stream_options``.
     """
 
     label: str
@@ -66,18 +67,18 @@ class OpenAIDialect:
     chat_path: str = "/v1/chat/completions"
     completion_path: str = "/v1/completions"
     health_path: str | None = "/health"
-    sends_done: bool = True
     counts_unasked: bool = False
 
     def chat_body(self, body: Mapping[str, Any], *, model: str, stream: bool) -> JsonObject:
         """The chat request for this server."""
-        return self._body(body, model, stream)
+        return self.prepare(body, model, stream)
 
     def completion_body(self, body: Mapping[str, Any], *, model: str, stream: bool) -> JsonObject:
         """The text completion request for this server."""
-        return self._body(body, model, stream)
+        return self.prepare(body, model, stream)
 
-    def _body(self, body: Mapping[str, Any], model: str, stream: bool) -> JsonObject:
+    def prepare(self, body: Mapping[str, Any], model: str, stream: bool) -> JsonObject:
+        """Drop, refuse and complete fields; both requests need the same."""
         if self.accepts is None:
             out: JsonObject = {key: value for key, value in body.items() if key not in _PORTAL_FIELDS}
         else:

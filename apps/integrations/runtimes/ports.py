@@ -72,14 +72,20 @@ class Upstream:
 class Dialect(Protocol):
     """How a running server is spoken to."""
 
-    chat_path: str
-    completion_path: str
-    #: ``None``: there is nothing to ask without paying for an answer (external providers).
-    health_path: str | None
-    #: The server ends a stream with ``data: [DONE]`` by itself.
-    sends_done: bool
-    #: The server counts tokens in a stream without being asked through ``stream_options``.
-    counts_unasked: bool
+    @property
+    def chat_path(self) -> str:
+        """Path of chat calls."""
+        ...
+
+    @property
+    def completion_path(self) -> str:
+        """Path of text completions."""
+        ...
+
+    @property
+    def health_path(self) -> str | None:
+        """What to ``GET`` to see that it lives; ``None``: there is nothing that costs nothing."""
+        ...
 
     def chat_body(self, body: Mapping[str, Any], *, model: str, stream: bool) -> JsonObject:
         """The request as this server understands it. Raises ``UnsupportedParameter``."""

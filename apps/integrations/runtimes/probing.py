@@ -26,35 +26,35 @@ class ProbeResult:
     permanent: bool = False
 
 
-def check_health(upstream: Upstream, path: str, *, policy: OutboundPolicy | None, timeout: float) -> ProbeResult:
-    """``GET`` the health route. ``policy`` is given for addresses that people typed. ``timeout`` in seconds."""
-    return asyncio.run(_get(upstream, path, policy, timeout))
+def check_health(upstream: Upstream, path: str, *, policy: OutboundPolicy | None, seconds: float) -> ProbeResult:
+    """``GET`` the health route. ``policy`` is given for addresses that people typed. ``seconds`` bounds the wait."""
+    return asyncio.run(_get(upstream, path, policy, seconds))
 
 
 def warm_up(
-    upstream: Upstream, dialect: Dialect, *, policy: OutboundPolicy | None, timeout: float, temperature: float
+    upstream: Upstream, dialect: Dialect, *, policy: OutboundPolicy | None, seconds: float, temperature: float
 ) -> ProbeResult:
     """Have the server produce a few tokens, so that whatever it does on its first request is done.
 
     A server that cannot chat (no chat template) is asked to complete a text instead; it is ready for that.
     """
-    return asyncio.run(_warm_up(upstream, dialect, policy, timeout, temperature))
+    return asyncio.run(_warm_up(upstream, dialect, policy, seconds, temperature))
 
 
-def _session(policy: OutboundPolicy | None, timeout: float) -> aiohttp.ClientSession:
-    limits = aiohttp.ClientTimeout(total=timeout, sock_connect=min(5.0, timeout))
+def _session(policy: OutboundPolicy | None, seconds: float) -> aiohttp.ClientSession:
+    limits = aiohttp.ClientTimeout(total=seconds, sock_connect=min(5.0, seconds))
     if policy is not None:
         return guarded_session(policy, timeout=limits)
     return aiohttp.ClientSession(timeout=limits, trust_env=False)
 
 
-async def _get(upstream: Upstream, path: str, policy: OutboundPolicy | None, timeout: float) -> ProbeResult:
+async def _get(upstream: Upstream, path: str, policy: OutboundPolicy | None, seconds: float) -> ProbeResult:
     began = time.perf_counter()
     try:
         if policy is not None:
             check_url(upstream.base_url + path, policy)
         async with (
-            _session(policy, timeout) as session,
+            _session(policy, seconds) as session,
             session.get(upstream.base_url + path, headers=dict(upstream.headers), allow_redirects=False) as response,
         ):
             await response.read()
@@ -73,13 +73,13 @@ async def _warm_up(
     upstream: Upstream,
     dialect: Dialect,
     policy: OutboundPolicy | None,
-    timeout: float,
+    seconds: float,
     temperature: float,
 ) -> ProbeResult:
     options = {"temperature": temperature, "max_tokens": 4}
     chat = dialect.chat_body({"messages": [_QUESTION], **options}, model=upstream.model, stream=False)
     text = dialect.completion_body({"prompt": "Hello", **options}, model=upstream.model, stream=False)
-    async with _session(policy, timeout) as session:
+    async with _session(policy, seconds) as session:
         first = await _post(session, upstream, dialect.chat_path, chat)
         if first.ok or not first.permanent:
             return first

@@ -7,6 +7,7 @@ TGI runs from its image only: in a cluster, not on the local backend.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,7 +39,8 @@ _ACCEPTS = frozenset(
 class TGIDialect(OpenAIDialect):
     """TGI refuses a temperature of 0 (it must be above): greedy decoding is asked for by leaving it out."""
 
-    def _body(self, body: Any, model: str, stream: bool) -> dict[str, Any]:
+    def prepare(self, body: Mapping[str, Any], model: str, stream: bool) -> dict[str, Any]:
+        """As every dialect, with TGI's own limits minded."""
         given = dict(body)
         if given.get("temperature") == 0:
             del given["temperature"]
@@ -48,7 +50,7 @@ class TGIDialect(OpenAIDialect):
         if "max_completion_tokens" in given:
             given.setdefault("max_tokens", given.pop("max_completion_tokens"))
             given.pop("max_completion_tokens", None)
-        return OpenAIDialect._body(self, given, model, stream)
+        return OpenAIDialect.prepare(self, given, model, stream)
 
 
 class TGI:

@@ -48,14 +48,14 @@ async def tgi_info(session: aiohttp.ClientSession, base_url: str) -> TGIInfo:
 
 
 async def tgi_generate(
-    base_url: str, prompt: str, *, max_new_tokens: int, temperature: float | None, timeout: float
+    base_url: str, prompt: str, *, max_new_tokens: int, temperature: float | None, seconds: float
 ) -> TGIGeneration:
     """Complete a bare prompt by TGI's own protocol, for models that have no chat template.
 
-    ``timeout`` in seconds. Raises ``huggingface_hub``'s errors (``ValidationError``, ``OverloadedError``,
+    ``seconds`` bounds the whole. Raises ``huggingface_hub``'s errors (``ValidationError``, ``OverloadedError``,
     ``InferenceTimeoutError`` …).
     """
-    async with AsyncInferenceClient(model=f"{base_url}/generate", timeout=timeout) as client:
+    async with AsyncInferenceClient(model=f"{base_url}/generate", timeout=seconds) as client:
         answer = await client.text_generation(
             prompt,
             details=True,

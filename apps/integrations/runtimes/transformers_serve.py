@@ -58,9 +58,7 @@ class TransformersServe:
     key: ClassVar[str] = "transformers"
     label: ClassVar[str] = "Transformers serve"
     launched: ClassVar[bool] = True
-    dialect: Dialect = OpenAIDialect(
-        label="Transformers serve", accepts=_ACCEPTS, sends_done=False, counts_unasked=True
-    )
+    dialect: Dialect = OpenAIDialect(label="Transformers serve", accepts=_ACCEPTS, counts_unasked=True)
 
     def launch(self, request: LaunchRequest) -> LaunchPlan:
         """Command and environment. One torch thread by default: two busy processes with all threads each

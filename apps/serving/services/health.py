@@ -63,7 +63,7 @@ def _question(revision: EndpointRevision) -> tuple[Upstream, str | None, bool]:
 def _look(upstream: Upstream, path: str | None, typed: bool) -> ProbeResult:
     if path is None:
         return ProbeResult(True)
-    return check_health(upstream, path, policy=outbound_policy() if typed else None, timeout=_TIMEOUT_SECONDS)
+    return check_health(upstream, path, policy=outbound_policy() if typed else None, seconds=_TIMEOUT_SECONDS)
 
 
 def _record(revision: EndpointRevision, result: ProbeResult) -> None:

@@ -194,7 +194,7 @@ def _probe(revision: EndpointRevision, upstream: Upstream) -> ProbeResult:
     path = runtime_get(revision.runtime).dialect.health_path
     if path is None:
         return ProbeResult(True)
-    return check_health(upstream, path, policy=outbound_policy(), timeout=10.0)
+    return check_health(upstream, path, policy=outbound_policy(), seconds=10.0)
 
 
 def revision_warm_up(revision_id: UUID | str) -> str:
@@ -212,7 +212,7 @@ def revision_warm_up(revision_id: UUID | str) -> str:
             Upstream(workload.url, revision.upstream_model),
             runtime_get(revision.runtime).dialect,
             policy=None,
-            timeout=settings.SERVING_WARM_UP_SECONDS,
+            seconds=settings.SERVING_WARM_UP_SECONDS,
             temperature=WARM_UP_TEMPERATURE,
         )
         log.info(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from apps.core.permissions import can
@@ -26,8 +27,11 @@ class EndpointListView(VisibleListView):
 
     template_name = "serving/endpoint_list.html"
     filterset_class = EndpointFilter
-    selector = staticmethod(selectors.endpoints_visible_to)
     shown_filters = ("q", "environment", "status", "owner_team")
+
+    def get_visible(self) -> QuerySet[Endpoint]:
+        """Through the selector."""
+        return selectors.endpoints_visible_to(self.actor)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Adds whether one may deploy, and whether the list should refresh itself."""
@@ -149,7 +153,8 @@ class EndpointRedeployView(ServiceFormView):
 
     def get_initial(self) -> dict[str, Any]:
         """What it runs with now."""
-        spec = self._endpoint().wanted.spec if self._endpoint().wanted is not None else {}
+        wanted = self._endpoint().wanted
+        spec = wanted.spec if wanted is not None else {}
         names = ("cpu_request", "cpu_limit", "memory_request", "memory_limit", "use_gpu")
         return {
             **super().get_initial(),
