@@ -134,7 +134,9 @@ def test_a_loss_is_never_rounded_away(tmp_path: Path) -> None:
 def test_statistics_of_columns(tmp_path: Path) -> None:
     """FR-003b: lengths of texts, values of numbers, histograms, frequent values; hostile numbers do no
     harm."""
-    rows = [{"text": "word " * (n % 4 + 1), "n": n, "lang": "en" if n % 3 else "de"} for n in range(60)]
+    rows: list[dict[str, Any]] = [
+        {"text": "word " * (n % 4 + 1), "n": n, "lang": "en" if n % 3 else "de"} for n in range(60)
+    ]
     rows[0]["lang"] = None
     facts = {entry["name"]: entry for entry in profile(rows_of(tmp_path, jsonl(rows), kind="pretrain_corpus"))}
     assert (facts["n"]["min"], facts["n"]["max"], facts["n"]["mean"]) == (0, 59, 29.5)

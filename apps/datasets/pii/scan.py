@@ -6,9 +6,11 @@ test holds them together.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,6 +19,9 @@ import polars as pl
 from apps.datasets.pii.masking import mask
 from apps.datasets.pii.rules import DEFAULT_RULES, PiiRule, replacement
 from apps.datasets.reading.rows import RowsFile, physical
+
+# Kinds whose JSON text is the value itself.
+_NUMBERS = frozenset({"integer", "number"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,15 @@ def candidates(texts: pl.Series, rules: Sequence[PiiRule] = DEFAULT_RULES) -> pl
     does)."""
     if not rules:
         return pl.Series(texts.name, [], dtype=pl.UInt32)
-    name = texts.name
-    any_rule = pl.any_horizontal([pl.col(name).str.contains(rule.prefilter) for rule in rules])
-    return texts.to_frame().select(any_rule.fill_null(False).arg_true()).to_series()
+    return texts.str.contains(_prefilter(tuple(rules))).fill_null(False).arg_true()
+
+
+@lru_cache(maxsize=16)
+def _prefilter(rules: tuple[PiiRule, ...]) -> str:
+    """All prefilters as one pattern: the engine runs them together, six times faster than one by one."""
+    joined = "|".join(f"(?:{rule.prefilter})" for rule in rules)
+    # An upper bound narrows nothing here, and makes the automaton a hundred times larger.
+    return re.sub(r"\{([0-9]+),[0-9]{3,}\}", r"{\1,}", joined)
 
 
 @dataclass(slots=True)
@@ -137,7 +148,8 @@ def scan_rows(
     for offset, frame in rows.frames():
         affected: set[int] = set()
         for index, column in enumerate(rows.columns):
-            for row, path, text in _texts(frame[physical(index)], column.stored, active):
+            plain = column.stored == "text" or column.kind in _NUMBERS
+            for row, path, text in _texts(frame[physical(index)], plain, active):
                 for span in spans(text, active):
                     affected.add(row)
                     result.total += 1
@@ -164,9 +176,9 @@ def scan_rows(
     return result
 
 
-def _texts(cells: pl.Series, stored: str, rules: Sequence[PiiRule]) -> Iterator[tuple[int, str, str]]:
+def _texts(cells: pl.Series, plain: bool, rules: Sequence[PiiRule]) -> Iterator[tuple[int, str, str]]:
     """(row in the frame, path, text) of the texts of a column that are worth a closer look."""
-    if stored == "text":
+    if plain:
         for row in candidates(cells, rules).to_list():
             yield row, "", cells[row]
         return

@@ -15,6 +15,9 @@ from apps.datasets.reading.problems import Problem, ProblemLog
 from apps.datasets.reading.required import RowRules
 from apps.datasets.reading.text import Lines, detect
 
+_PLAIN = {int, float, bool, type(None)}
+_TEXTS = {str, type(None)}
+
 
 class JsonlReader:
     """Reads one JSONL file twice: to check it, then to write it."""
@@ -23,6 +26,7 @@ class JsonlReader:
         self.path, self.name, self.rules, self.limits, self.log = path, name, rules, limits, log
         self.form = detect(path, name, log)
         self.info = FileInfo("jsonl", self.form.encoding)
+        self._checked = False
 
     def _problem(self, line: int, code: str, message: str, column: str = "") -> None:
         self.log.add(Problem(self.name, code, message, line=line, column=column))
@@ -61,28 +65,17 @@ class JsonlReader:
             return None
         return value
 
-    def _check(self, row: dict[str, Any], line: int) -> bool:
-        before = self.log.total
-        if not self.rules.decide(row):
-            self._problem(line, "missing_columns", self.rules.explain(row))
-        else:
-            self.rules.check_values(row, self.name, self.log, line=line)
-        for key, value in row.items():
-            if type(value) is str and len(value) <= self.limits.max_cell and "\x00" not in value:
-                self.info.largest_cell = max(self.info.largest_cell, len(value))
-                continue
-            fault, size = value_fault(value, self.limits)
-            if fault:
-                self._problem(line, "bad_value", f"“{key[:40]}” {fault}", key)
-            self.info.largest_cell = max(self.info.largest_cell, size)
-        return self.log.total == before
-
     def batches(self) -> Iterator[Batch]:
-        """Rows as columns of values; an absent key in an otherwise known column is a missing value."""
+        """Rows as columns of values; an absent key in an otherwise known column is a missing value.
+
+        The first time through every value is checked, a column of a batch at once; only a column that has
+        something wrong is gone through value by value, to name the lines.
+        """
         lines = Lines(self.path, self.name, self.form, self.limits, self.log)
-        self.info.rows, self.info.kinds, self.info.nulls, self.info.largest_cell = 0, {}, {}, 0
+        self.info.rows, self.info.kinds, self.info.nulls = 0, {}, {}
         names: dict[str, None] = {}
         rows: list[dict[str, Any]] = []
+        numbers: list[int] = []
         size = 0
         for text in lines:
             if text is None or not text.strip():
@@ -90,48 +83,91 @@ class JsonlReader:
             row = self._object(text, lines.number)
             if row is None:
                 continue
-            fresh = [key for key in row if key not in names]
-            if fresh:
-                fault = header_fault(fresh, self.limits)
-                if fault:
-                    self._problem(lines.number, "bad_name", fault.replace("column", "key"))
-                    continue
-                names.update(dict.fromkeys(fresh))
-                if len(names) > self.limits.max_columns:
-                    raise self.log.stop(
-                        Problem(
-                            self.name,
-                            "too_many_columns",
-                            f"By this line the rows have more than "
-                            f"{self.limits.max_columns:,} different keys. Put free-form keys into one "
-                            "object.",
-                            line=lines.number,
-                        )
-                    )
-            if not self._check(row, lines.number):
+            if not names.keys() >= row.keys() and not self._known(names, row, lines.number):
                 continue
             rows.append(row)
+            numbers.append(lines.number)
             size += len(text)
             if len(rows) >= self.limits.batch_rows or size >= self.limits.batch_bytes:
-                yield self._batch(names, rows)
-                rows, size = [], 0
+                yield self._batch(names, rows, numbers)
+                rows, numbers, size = [], [], 0
         if rows:
-            yield self._batch(names, rows)
+            yield self._batch(names, rows, numbers)
         if not self.info.rows and not self.log:
             raise self.log.stop(Problem(self.name, "no_rows", "The file holds no rows."))
+        self._checked = True
 
-    def _batch(self, names: dict[str, None], rows: list[dict[str, Any]]) -> Batch:
-        columns: dict[str, list[Any]] = {}
-        for name in names:
-            cells = [row.get(name) for row in rows]
-            columns[name] = [cell if cell != "" else None for cell in cells]
-            kinds = {KIND_OF[type(cell)] for cell in cells if cell is not None}
+    def _known(self, names: dict[str, None], row: dict[str, Any], line: int) -> bool:
+        """Take new keys into ``names``; whether the row can be kept."""
+        fresh = [key for key in row if key not in names]
+        fault = header_fault(fresh, self.limits)
+        if fault:
+            self._problem(line, "bad_name", fault.replace("column", "key"))
+            return False
+        names.update(dict.fromkeys(fresh))
+        if len(names) > self.limits.max_columns:
+            raise self.log.stop(
+                Problem(
+                    self.name,
+                    "too_many_columns",
+                    f"By this line the rows have more than {self.limits.max_columns:,} different keys. "
+                    "Put free-form keys into one object.",
+                    line=line,
+                )
+            )
+        return True
+
+    def _batch(self, names: dict[str, None], rows: list[dict[str, Any]], numbers: list[int]) -> Batch:
+        columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in names}
+        if not self._checked:
+            self._check(columns, rows, numbers)
+        for name, cells in columns.items():
+            missing = cells.count(None)
+            if "" in cells:
+                missing += cells.count("")
+                columns[name] = cells = [None if cell == "" else cell for cell in cells]
+            kinds = {KIND_OF[kind] for kind in set(map(type, cells)) if kind in KIND_OF}
             self.info.kinds.setdefault(name, set()).update(kinds)
-            missing = sum(cell is None or cell == "" for cell in cells)
             # A column that appears late was missing in every row before it.
             self.info.nulls[name] = self.info.nulls.get(name, self.info.rows) + missing
         self.info.rows += len(rows)
         return Batch(columns, len(rows))
+
+    def _check(self, columns: dict[str, list[Any]], rows: list[dict[str, Any]], numbers: list[int]) -> None:
+        found: list[Problem] = []
+        complete = [self.rules.decide(row) for row in rows]
+        found += [
+            Problem(self.name, "missing_columns", self.rules.explain(row), line=line)
+            for row, line, good in zip(rows, numbers, complete, strict=True)
+            if not good
+        ]
+        for name in self.rules.required or ():
+            for place in self.rules.wrong_values(name, columns.get(name, [])):
+                if complete[place[0]]:
+                    found.append(Problem(self.name, place[1], place[2], line=numbers[place[0]], column=name))
+        for name, cells in columns.items():
+            for place, fault in self._faults(cells):
+                found.append(
+                    Problem(self.name, "bad_value", f"“{name[:40]}” {fault}", line=numbers[place], column=name)
+                )
+        for problem in sorted(found, key=lambda item: item.line):
+            self.log.add(problem)
+
+    def _faults(self, cells: list[Any]) -> Iterator[tuple[int, str]]:
+        """(place, fault) of values that are too large, too deep, or hold a NUL."""
+        kinds = set(map(type, cells))
+        if kinds <= _PLAIN:
+            return
+        if kinds <= _TEXTS:
+            longest = max(map(len, filter(None, cells)), default=0)
+            self.info.largest_cell = max(self.info.largest_cell, longest)
+            if longest <= self.limits.max_cell and not any("\x00" in cell for cell in cells if cell):
+                return
+        for place, cell in enumerate(cells):
+            fault, size = value_fault(cell, self.limits)
+            self.info.largest_cell = max(self.info.largest_cell, size)
+            if fault:
+                yield place, fault
 
 
 def value_fault(value: Any, limits: Limits) -> tuple[str, int]:

@@ -138,10 +138,10 @@ class ParquetReader:
             columns[name] = cells
             self.info.kinds.setdefault(name, set()).update(kinds)
             self.info.nulls[name] = self.info.nulls.get(name, 0) + missing
-        required = [columns[name] for name in self.rules.required or ()]
-        for position, values in enumerate(zip(*required, strict=True)):
-            row = dict(zip(self.rules.required or (), values, strict=True))
-            self.rules.check_values(row, self.name, self.log, number=self.info.rows + position + 1)
+        for name in self.rules.required or ():
+            for place, code, message in self.rules.wrong_values(name, columns[name]):
+                number = self.info.rows + place + 1
+                self.log.add(Problem(self.name, code, message, row=number, column=name))
         self.info.rows += rows
         return Batch(columns, rows)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from apps.datasets.reading.base import KIND_OF
-from apps.datasets.reading.problems import Problem, ProblemLog
 from apps.datasets.types import REQUIRED_COLUMNS, ROLES_IN_MESSAGES, DatasetType, required_columns_help
 
 _TEXT = frozenset({"string"})
@@ -41,12 +40,12 @@ class RowRules:
         self.dataset_type = dataset_type
         self.required: tuple[str, ...] | None = None
 
-    def decide(self, names: Iterable[str]) -> bool:
+    def decide(self, names: Collection[str]) -> bool:
         """Whether ``names`` hold the required columns; remembers which spelling is used."""
-        present = set(names)
-        ways = (self.required,) if self.required is not None else REQUIRED_COLUMNS[self.dataset_type]
-        for way in ways:
-            if way is not None and present.issuperset(way):
+        if self.required is not None:
+            return all(name in names for name in self.required)
+        for way in REQUIRED_COLUMNS[self.dataset_type]:
+            if all(name in names for name in way):
                 self.required = way
                 return True
         return False
@@ -66,32 +65,23 @@ class RowRules:
             text += " Rename " + ", ".join(f"“{name}” to “{name.strip().lower()}”" for name in near) + "."
         return text
 
-    def check_values(
-        self, row: Mapping[str, Any], file: str, log: ProblemLog, *, line: int = 0, number: int = 0
-    ) -> None:
-        """Log what is wrong with the kinds of the required values of one row."""
-        for column in self.required or ():
-            value = row.get(column)
+    def wrong_values(self, column: str, cells: Sequence[Any]) -> Iterator[tuple[int, str, str]]:
+        """(place, code, message) of values whose kind a required column cannot hold."""
+        allowed = allowed_kinds(self.dataset_type, column)
+        kinds = {KIND_OF.get(kind, "object") for kind in set(map(type, cells)) if kind is not type(None)}
+        if kinds <= allowed and column != "messages":
+            return
+        wanted = "a list of messages" if column == "messages" else "text"
+        for place, value in enumerate(cells):
             if value is None:
                 continue
             kind = KIND_OF.get(type(value), "object")
-            allowed = allowed_kinds(self.dataset_type, column)
             if kind not in allowed:
-                wanted = "a list of messages" if column == "messages" else "text"
-                log.add(
-                    Problem(
-                        file,
-                        "wrong_type",
-                        f"“{column}” is {_NAMES[kind]}; it must be {wanted}.",
-                        line=line,
-                        row=number,
-                        column=column,
-                    )
-                )
+                yield place, "wrong_type", f"“{column}” is {_NAMES[kind]}; it must be {wanted}."
             elif column == "messages":
                 fault = messages_fault(value)
                 if fault:
-                    log.add(Problem(file, "bad_messages", fault, line=line, row=number, column=column))
+                    yield place, "bad_messages", fault
 
 
 def messages_fault(value: object) -> str:
