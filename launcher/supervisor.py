@@ -25,6 +25,21 @@ from launcher.processes import LauncherError, end_process, process_alive, proces
 LEAST_FREE_BYTES = 500_000_000
 READY_SECONDS = 240.0
 BASE_MODEL = "SmolLM2-135M-Instruct"
+# What the packages ship beside the built files; compressing it would take most of the time.
+UNSERVED = (
+    "*.map",
+    "*.ts",
+    "*.scss",
+    "libs",
+    "flags",
+    "social",
+    "payments",
+    "*.esm.*",
+    "*.cjs.*",
+    "*.mjs",
+    "cjs",
+    "esm",
+)
 CHILDREN_FILE = "children.json"
 
 
@@ -147,7 +162,8 @@ class Supervisor:
         if (self.var / "static").is_dir() and stamp.exists() and stamp.read_text() == wanted:
             return
         with step("collecting styles, scripts and icons"):
-            self._manage("collectstatic", "--noinput", "--clear")
+            ignored = [part for pattern in UNSERVED for part in ("--ignore", pattern)]
+            self._manage("collectstatic", "--noinput", "--clear", *ignored)
             stamp.write_text(wanted)
 
     def _prepare_base_model(self) -> None:

@@ -48,7 +48,7 @@ def _submit(demo: Demo) -> str:
         "hyperparameters": {
             "method": "lora",
             "learning_rate": 0.002,
-            "batch_size": 8,
+            "batch_size": 4,
             "max_steps": 30,
             "num_epochs": 2,
             "max_seq_len": 96,
