@@ -37,7 +37,11 @@ class DatabaseThreads:
 
     async def close(self) -> None:
         """End the threads, then close the connections that they leave behind."""
-        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        # In a thread: Django refuses to touch a connection where an event loop runs.
+        await asyncio.get_running_loop().run_in_executor(None, self._end)
+
+    def _end(self) -> None:
+        self._pool.shutdown()
         for connection in self._used.values():
             # The thread that opened it is gone; Django otherwise forbids closing from another one.
             connection.inc_thread_sharing()
