@@ -31,11 +31,13 @@ class MomentField(forms.CharField):
         try:
             day = parse_date(text) if len(text) <= 10 else None
             moment = datetime.combine(day, time.min) if day is not None else parse_datetime(text.replace(" ", "+"))
-        except ValueError:
-            moment = None
-        if moment is None:
-            raise ValidationError("Send an ISO 8601 date or time, such as 2026-11-23T08:00:00Z.", code="invalid")
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+            if moment is None:
+                raise ValueError(text)
+            # At the ends of the calendar a time zone leads out of it.
+            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            message = "Send an ISO 8601 date or time, such as 2026-11-23T08:00:00Z."
+            raise ValidationError(message, code="invalid") from error
 
 
 class MomentFilter(django_filters.Filter):

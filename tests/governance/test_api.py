@@ -172,7 +172,9 @@ def test_eve_sees_no_approval_of_team_support(cast: Cast, api: Api, subject: Thi
         assert eve.get(path).status_code == 404
         assert eve.post(f"{path}/decision", {"decision": "approve"}).status_code == 404
         assert eve.post(f"{path}/withdraw").status_code == 404
-    assert eve.post("/governance/approvals", {"kind": "thing", "subjectId": str(thing.pk)}).status_code == 404
+    answer = eve.post("/governance/approvals", {"kind": "thing", "subjectId": str(thing.pk)})
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.data["errors"]] == ["subjectId"]
 
 
 def test_four_eyes_holds_for_the_administrator_by_api(

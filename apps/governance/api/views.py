@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from apps.accounts.selectors import team_resolve
 from apps.core.api.schema import api_schema
 from apps.core.api.views import ApiRequest, ApiView
+from apps.core.errors import NotFound, ValidationFailed
 from apps.governance import selectors, services
 from apps.governance.api import serializers as shapes
 from apps.governance.filters import ApprovalFilter, PolicyFilter
@@ -113,7 +114,11 @@ class ApprovalListView(ApiView):
     def post(self, request: ApiRequest) -> Response:
         """The gates of submission must pass."""
         data = self.validated(shapes.ApprovalCreateSerializer, request)
-        made = services.approval_request(actor=request.user, **data)
+        try:
+            made = services.approval_request(actor=request.user, **data)
+        except NotFound as error:
+            # In a body, what does not exist for the caller is a fault of the field.
+            raise ValidationFailed.field("subjectId", "unknown", error.message) from error
         return self.success(self._shape(request, made.pk), f"{made.title} waits for a decision.")
 
     def _shape(self, request: ApiRequest, approval_id: Any) -> Any:

@@ -76,5 +76,7 @@ def _days_to_do(state: CostState, today: date) -> list[date]:
 def _roll_up(day: date) -> int:
     start, end = day_range(day, next_day(day))
     with connection.cursor() as cursor:
-        cursor.execute(ROLL_UP, {"start": start, "end": end, "zone": settings.TIME_ZONE})
+        # A day's groups fit into memory; sorting ten million rows on disk takes several times as long.
+        cursor.execute("SET LOCAL work_mem = '128MB'")
+        cursor.execute(ROLL_UP, {"start": start, "end": end, "day": day})
         return int(cursor.rowcount)
