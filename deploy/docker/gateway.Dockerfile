@@ -2,4 +2,4 @@
 # Build: docker build -f deploy/docker/gateway.Dockerfile --build-arg PORTAL=llm-ops-portal -t llm-ops-gateway .
 ARG PORTAL=llm-ops-portal
 FROM ${PORTAL}
-CMD ["uvicorn", "apps.gateway.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--proxy-headers"]
+CMD ["uvicorn", "llmops.gateway:application", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--proxy-headers"]
