@@ -178,7 +178,12 @@ declare(
     ("SERVING_CPU_ONLY_CPU_LIMIT", "str", "2", "CPU limit of an endpoint without GPU."),
     ("SERVING_CPU_ONLY_MEMORY_REQUEST", "str", "1Gi", "Memory request of an endpoint without GPU."),
     ("SERVING_CPU_ONLY_MEMORY_LIMIT", "str", "6Gi", "Memory limit of an endpoint without GPU."),
-    ("SERVING_CACHE_TOKENS", "int", "16384", "Tokens of all conversations together that a local model server has memory for."),
+    (
+        "SERVING_CACHE_TOKENS",
+        "int",
+        "16384",
+        "Tokens of all conversations together that a local model server has memory for.",
+    ),
     ("SERVING_START_SECONDS", "int", "600", "Longest start of a model server before it counts as failed."),
     ("SERVING_WARM_UP_SECONDS", "int", "120", "Longest first answer of a model server before it counts as failed."),
     (
@@ -206,7 +211,12 @@ declare(
 )
 declare(
     "training",
-    ("TRAINING_GPU_TYPES", "list", "nvidia-a100=NVIDIA A100,nvidia-h100=NVIDIA H100", "GPU types jobs may name: id=label."),
+    (
+        "TRAINING_GPU_TYPES",
+        "list",
+        "nvidia-a100=NVIDIA A100,nvidia-h100=NVIDIA H100",
+        "GPU types jobs may name: id=label.",
+    ),
     ("TRAINING_CPU_REQUEST", "str", "2", "CPU request of a training job with GPU."),
     ("TRAINING_CPU_LIMIT", "str", "8", "CPU limit of a training job with GPU."),
     ("TRAINING_MEMORY_REQUEST", "str", "8Gi", "Memory request of a training job with GPU."),
@@ -230,6 +240,7 @@ declare(
         "Model servers that run at a time on this machine; counted apart from jobs.",
     ),
     ("LLMOPS_LOCAL_GPUS", "int", "0", "GPUs of this machine that workloads may use."),
+    ("LLMOPS_LOCAL_KEEP_HOURS", "int", "72", "Hours for which files and logs of ended local workloads are kept."),
     ("LLMOPS_LOCAL_PORTS", "str", "20000-20999", "Ports that local model servers may listen on (loopback only)."),
 )
 declare(
@@ -275,7 +286,12 @@ declare(
     ("LLMOPS_EVALUATION_MEMORY_BYTES", "int", "8589934592", "Memory limit of an evaluation; 0 = none."),
     ("LLMOPS_EVALUATION_TIME_LIMIT_SECONDS", "int", "7200", "Longest evaluation."),
     ("LLMOPS_EVALUATION_BATCH_SIZE", "int", "8", "Prompts that an evaluation answers together."),
-    ("LLMOPS_EVALUATION_MAX_NEW_TOKENS", "int", "64", "Longest answer in an evaluation, unless the run says otherwise."),
+    (
+        "LLMOPS_EVALUATION_MAX_NEW_TOKENS",
+        "int",
+        "64",
+        "Longest answer in an evaluation, unless the run says otherwise.",
+    ),
     ("LLMOPS_EVALUATION_MAX_SAMPLES", "int", "100000", "Most samples of one run."),
     ("LLMOPS_EVALUATION_REVIEW_SAMPLES", "int", "50", "Samples of a human review, unless the run says otherwise."),
     ("LLMOPS_EVALUATION_GATE_AUTOMATED", "int", "1", "Automated evaluations that a model needs before its approval."),

@@ -11,6 +11,7 @@ import structlog
 from django.db import DatabaseError, close_old_connections, connection
 
 from apps.compute.models import ReconcilerBeat
+from apps.compute.services.housekeeping import strays_stop
 from apps.compute.services.lease import CHANNEL, lease_drop, lease_take
 from apps.compute.services.reconcile import reconcile_once
 from apps.compute.types import PassReport
@@ -22,6 +23,7 @@ BUSY_PAUSE_SECONDS = 1.0
 IDLE_PAUSE_SECONDS = 5.0
 STANDBY_PAUSE_SECONDS = 2.0
 TROUBLE_PAUSE_SECONDS = 3.0
+STRAYS_EVERY_SECONDS = 60.0
 BEAT_NAME = "reconciler"
 
 
@@ -32,6 +34,7 @@ class ReconcilerLoop:
         self._stopping = False
         self._leading = False
         self._ear: psycopg.Connection | None = None
+        self._strays_due = 0.0
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
 
     def stop(self) -> None:
@@ -60,6 +63,9 @@ class ReconcilerLoop:
                 self._listen()
             began = time.perf_counter()
             report = reconcile_once()
+            if began >= self._strays_due:
+                strays_stop()
+                self._strays_due = began + STRAYS_EVERY_SECONDS
             beat(self._holder, report, (time.perf_counter() - began) * 1000)
         except (DatabaseError, psycopg.Error) as error:
             log.exception("compute.reconciler.database_trouble", error=str(error))

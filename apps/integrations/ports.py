@@ -230,6 +230,10 @@ class ComputeBackend(Protocol):
         """Return every name that is up now, also those that the caller has forgotten."""
         ...
 
+    def known_names(self) -> list[str]:
+        """Return every name of which anything is kept, ended ones included."""
+        ...
+
     def remove(self, name: str) -> None:
         """Forget an ended workload and its files. Unknown names are fine; a running one is refused."""
         ...

@@ -6,6 +6,7 @@ from contextlib import suppress
 from uuid import UUID
 
 import django_filters
+from django import forms
 from django.db.models import Q, QuerySet
 
 from apps.core.filters import ApiFilterSet
@@ -30,8 +31,8 @@ class JobFilter(ApiFilterSet):
     status = django_filters.ChoiceFilter(choices=JobStatus.choices, label="Status")
     job_type = django_filters.ChoiceFilter(choices=JobType.choices, label="Type")
     owner_team = django_filters.CharFilter(method="by_team", label="Team")
-    model_id = django_filters.UUIDFilter(field_name="model_id", label="Base model id")
-    dataset_id = django_filters.UUIDFilter(field_name="dataset_id", label="Dataset id")
+    model_id = django_filters.UUIDFilter(field_name="model_id", label="Base model", widget=forms.HiddenInput)
+    dataset_id = django_filters.UUIDFilter(field_name="dataset_id", label="Dataset", widget=forms.HiddenInput)
 
     class Meta:
         model = TrainingJob

@@ -6,7 +6,6 @@ use it and all may be killed at any moment.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -167,8 +166,8 @@ class LocalBackend:
     def _mark(request: Mapping[str, Any]) -> str:
         return f"{request['name']}:{request['nonce']}"
 
-    def _ports_locked(self) -> _FileLock:
-        return _FileLock(self._root / "ports.lock")
+    def _ports_locked(self) -> files.FileLock:
+        return files.FileLock(self._root / "ports.lock")
 
     def _free_port(self, name: str) -> int:
         low, high = self._ports
@@ -277,6 +276,15 @@ class LocalBackend:
         except OSError as error:
             raise BackendError(f"The workload folder could not be read: {error}", permanent=False) from error
 
+    def known_names(self) -> list[str]:
+        """Return every name that has a folder."""
+        try:
+            if not self._root.exists():
+                return []
+            return sorted(entry.name for entry in os.scandir(self._root) if entry.is_dir())
+        except OSError as error:
+            raise BackendError(f"The workload folder could not be read: {error}", permanent=False) from error
+
     def pods(self, name: str) -> list[PodInfo]:
         """Return the workload's process as one pod."""
         seen = self._observe_one(name)
@@ -366,21 +374,6 @@ class LocalBackend:
         if not NAME.fullmatch(name):
             raise BackendError(f"“{name}” is not a workload name.", permanent=True)
         return self._root / name
-
-
-class _FileLock:
-    """An exclusive lock between processes, held for a moment."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = -1
-
-    def __enter__(self) -> None:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
 
 
 def _can_bind(port: int) -> bool:

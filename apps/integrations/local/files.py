@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -41,6 +42,21 @@ def write_json(path: Path, data: dict[str, Any], *, durable: bool = False) -> No
             file.flush()
             os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+class FileLock:
+    """An exclusive lock between processes, held for a moment."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
 
 class LogWriter:

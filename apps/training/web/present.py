@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +110,15 @@ def figures_of(job: TrainingJob) -> list[dict[str, Any]]:
     """Return the latest value of each metric."""
     rows = JobMetric.objects.filter(job=job).order_by("name", "-step", "-recorded_at").distinct("name")
     return [{"name": _words(row.name), "value": row.value, "unit": row.unit, "step": row.step} for row in rows]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of nested settings, sorted; `lora.r` for what lies deeper, nothing for what is empty."""
+    for name, value in sorted(values.items()):
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        elif value not in (None, [], ""):
+            yield f"{prefix}{name}", value
 
 
 def _words(name: str) -> str:

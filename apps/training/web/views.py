@@ -20,7 +20,7 @@ from apps.training.filters import JobFilter
 from apps.training.forms import JobForm, initial_from
 from apps.training.models import TrainingJob
 from apps.training.types import JOB_ACTIVE, JobStatus
-from apps.training.web.present import charts_of, state_of
+from apps.training.web.present import charts_of, flat, state_of
 
 FIELD_NAMES = {
     "hyperparameters.architecture": "architecture",
@@ -210,7 +210,8 @@ class ExperimentDetailView(VisibleDetailView):
         return context | {
             "record": record,
             "charts": charts_of(job),
-            "hyperparameters": sorted(record.parameters.get("hyperparameters", {}).items()),
+            "hyperparameters": list(flat(record.parameters.get("hyperparameters", {}))),
+            "architecture": list(flat(record.parameters.get("architecture") or {})),
             "packages": sorted(record.environment.get("packages", {}).items()),
             "final": sorted(record.final_metrics.items()),
         }
