@@ -111,7 +111,7 @@ def models_lineage(actor: User | None, models: Sequence[ModelEntry]) -> dict[UUI
 def models_files(models: Collection[ModelEntry]) -> dict[UUID, list[ModelFile]]:
     """Return the files of each of *models* by name; one query."""
     files: dict[UUID, list[ModelFile]] = {model.pk: [] for model in models}
-    for file in ModelFile.objects.filter(model_id__in=files).order_by("filename"):
+    for file in ModelFile.objects.filter(model_id__in=files).defer("facts").order_by("filename"):
         files[file.model_id].append(file)
     return files
 

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from apps.accounts.api.fields import TeamSlugField, UsernameField
 from apps.catalog import registry, selectors
 from apps.catalog.cards import card_status
-from apps.catalog.models import ModelEntry
+from apps.catalog.models import ModelEntry, ModelFile
 from apps.catalog.types import ModelStatus, ModelType
 from apps.core.api.serializers import ApiSerializer, StrictJSONObject
 from apps.core.models import Visibility
@@ -96,6 +96,23 @@ class ModelFileSerializer(ApiSerializer):
     scan_status = serializers.CharField()
     scan_reasons = ScanReasonSerializer(many=True)
     uploaded_at = serializers.DateTimeField(source="updated_at")
+
+
+_moment = serializers.DateTimeField().to_representation
+
+
+def file_json(file: ModelFile) -> dict[str, Any]:
+    """The shape above by hand: building a serializer for each of a page's models costs more than everything else."""
+    return {
+        "filename": file.filename,
+        "kind": file.kind,
+        "format": file.format,
+        "size": file.size,
+        "checksum": file.sha256,
+        "scanStatus": file.scan_status,
+        "scanReasons": file.scan_reasons,
+        "uploadedAt": _moment(file.updated_at),
+    }
 
 
 class LineageSummarySerializer(ApiSerializer):
@@ -209,12 +226,17 @@ class ModelSerializer(ApiSerializer):
     @extend_schema_field(ModelFileSerializer(many=True))
     def get_files(self, model: ModelEntry) -> Any:
         """All files."""
-        return ModelFileSerializer(self._part(0, model) or [], many=True).data
+        return [file_json(file) for file in self._part(0, model) or ()]
 
     @extend_schema_field(LineageSummarySerializer())
     def get_lineage(self, model: ModelEntry) -> Any:
         """Sources."""
-        return LineageSummarySerializer(self._part(1, model) or selectors.LineageSummary()).data
+        summary = self._part(1, model) or selectors.LineageSummary()
+        return {
+            "datasetIds": [str(pk) for pk in summary.dataset_ids],
+            "baseModelId": str(summary.base_model_id) if summary.base_model_id else None,
+            "jobId": str(summary.job_id) if summary.job_id else None,
+        }
 
     @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
     def get_lineage_dataset_ids(self, model: ModelEntry) -> list[str]:
