@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import permutations
+from typing import Any
 
 Value = Hashable
-Ratings = Sequence[Mapping[Hashable, Value]]
+Ratings = Sequence[Mapping[Any, Any]]
 """Per item: who said what."""
 
 

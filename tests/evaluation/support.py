@@ -36,7 +36,7 @@ from workers.contracts import (
 BENCHMARK = [
     {"input": f"What is the answer to question {n}?", "reference": f"The answer is {n * 7}."} for n in range(12)
 ]
-RUBRIC = {
+RUBRIC: dict[str, Any] = {
     "criteria": [{"name": "helpful", "type": "scale", "min": 1, "max": 5}, {"name": "safe", "type": "pass_fail"}],
     "reviewsPerSample": 2,
 }

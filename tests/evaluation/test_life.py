@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -114,14 +115,14 @@ def test_ben_and_chen_can_review_and_end_the_run(cast: Cast) -> None:
     samples = list(selectors.samples_of(run))
     assert selectors.reviews_waiting(cast.ben).count() == 3
     for place, sample in enumerate(samples):
-        scores = {"helpful": 3 + place % 2, "safe": True}
+        scores: dict[str, Any] = {"helpful": 3 + place % 2, "safe": True}
         services.reviews_submit(actor=cast.ben, run_id=run.pk, reviews=[ReviewInput(sample.pk, scores, " fine ")])
     assert selectors.reviews_waiting(cast.ben).count() == 0
     assert selectors.reviews_waiting(cast.chen).count() == 3
     run.refresh_from_db()
     assert run.status == "awaiting_review"
-    scores = [{"helpful": 3 + place % 2, "safe": place != 1} for place in range(3)]
-    reviews = [ReviewInput(sample.pk, given) for sample, given in zip(samples, scores, strict=True)]
+    said = [{"helpful": 3 + place % 2, "safe": place != 1} for place in range(3)]
+    reviews = [ReviewInput(sample.pk, given) for sample, given in zip(samples, said, strict=True)]
     services.reviews_submit(actor=cast.chen, run_id=run.pk, reviews=reviews)
     run.refresh_from_db()
     assert run.status == "succeeded"

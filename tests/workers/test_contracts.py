@@ -47,7 +47,7 @@ def test_portal_can_write_and_trainer_can_read_a_spec() -> None:
 
 def test_portal_can_read_the_reports() -> None:
     """FR-004h, FR-005b: reports survive the way through JSON unchanged."""
-    values = {"status": ReportStatus.SUCCEEDED, "started_at": "a", "finished_at": "b"}
+    values: dict[str, Any] = {"status": ReportStatus.SUCCEEDED, "started_at": "a", "finished_at": "b"}
     train = TrainReport(job_id="j", metrics={"loss": 1.5}, rows={"train": 3}, warnings=("w",), **values)
     assert TrainReport.from_json(train.to_json()) == train
     figures = {"f1": MetricValue(value=0.5, low=0.4, high=0.6, samples=3)}
