@@ -68,6 +68,7 @@ class Demo:
         if detail == self._told[0]:
             return
         self._told = (detail, time.monotonic())
+        detail = detail.strip()
         self.say(f"    {detail}")
         self.state.tell(self.current, detail)
 

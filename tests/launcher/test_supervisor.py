@@ -2,92 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
-from launcher.paths import ROOT
 from launcher.processes import process_alive
+from tests.support.running import PATIENCE, RunningPortal
 
 pytestmark = pytest.mark.slow
-PATIENCE = 120.0
-# What a test run exports for itself must not reach the portal under test.
-FOREIGN = (
-    "DATABASE_URL",
-    "REDIS_URL",
-    "DJANGO_SETTINGS_MODULE",
-    "LLMOPS_TEST_FOLDER",
-    "LLMOPS_READ_ENV_FILES",
-    "DEBUG",
-)
-
-
-class Portal:
-    """A supervisor as a person starts it, and what it has said so far."""
-
-    def __init__(self, var: Path, port: int) -> None:
-        self.var = var
-        self.url = f"http://127.0.0.1:{port}"
-        env = {key: value for key, value in os.environ.items() if key not in FOREIGN and "PYTEST" not in key}
-        env |= {"LLMOPS_VAR_DIR": str(var), "PORT": str(port), "DEMO": "0"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "launcher.verbs", "run"],
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.said: list[str] = []
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        for line in self.process.stdout or ():
-            self.said.append(line.rstrip())
-
-    def hears(self, text: str) -> bool:
-        return any(text in line for line in self.said)
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} did not happen:\n" + "\n".join(self.said)
-            time.sleep(0.05)
-
-    def pids(self) -> dict[str, int]:
-        children = json.loads((self.var / "children.json").read_text())["children"]
-        return {name: entry["pid"] for name, entry in children.items()}
-
-    def kill_all(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
-def portals(tmp_path: Path) -> Iterator[Callable[[], Portal]]:
+def portals(tmp_path: Path) -> Iterator[Callable[[], RunningPortal]]:
     """Starts portals on one var folder; ends those that a failing test leaves."""
-    started: list[Portal] = []
+    started: list[RunningPortal] = []
 
-    def start() -> Portal:
-        started.append(Portal(tmp_path / "var", free_port()))
+    def start() -> RunningPortal:
+        started.append(RunningPortal(tmp_path / "var"))
         return started[-1]
 
     yield start
@@ -95,7 +30,7 @@ def portals(tmp_path: Path) -> Iterator[Callable[[], Portal]]:
         portal.kill_all()
 
 
-def test_portal_starts_mends_and_ends_without_leftovers(portals: Callable[[], Portal]) -> None:
+def test_portal_starts_mends_and_ends_without_leftovers(portals: Callable[[], RunningPortal]) -> None:
     """P-7, P-8: a killed worker comes back, a killed supervisor is cleaned up after, SIGTERM ends everything."""
     first = portals()
     first.until(lambda: first.hears("ready: "), "the start")
@@ -126,3 +61,4 @@ def test_portal_starts_mends_and_ends_without_leftovers(portals: Callable[[], Po
     assert not [name for name, pid in running.items() if process_alive(pid)]
     assert not (third.var / "postgres" / "postmaster.pid").exists(), "the database was ended in good order"
     assert not (third.var / "run" / "valkey.sock").exists()
+    assert not third.leftovers()

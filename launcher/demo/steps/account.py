@@ -41,7 +41,7 @@ def _wait_cost(demo: Demo) -> list[dict[str, Any]]:
     while True:
         profiles: list[dict[str, Any]] = demo.dana.get("/governance/observability/cost-profiles")
         used = [profile for profile in profiles if profile.get("tokenCount") or float(profile.get("costAmount") or 0)]
-        if any(profile.get("tokenCount") for profile in used):
+        if any(profile["resourceType"] == "serving" and profile.get("tokenCount") for profile in used):
             return used
         if time.monotonic() > deadline:
             raise StepFailedError(

@@ -17,7 +17,7 @@ def run(demo: Demo) -> str:
         failed=lambda row: f"failed: {row.get('statusDetail')}" if row["status"] in {"failed", "stopped"} else None,
         seconds=900,
         what="The deployment",
-        on_change=lambda row: demo.progress(row, f"{row['status']}: {row.get('statusDetail') or 'starting'}"),
+        on_change=lambda row: demo.progress(row, f"{row['status']}. {row.get('statusDetail') or ''}"),
     )
     demo.state.remember(route=endpoint["route"])
     return f"{endpoint['route']} is healthy"

@@ -37,9 +37,7 @@ def automated_run(demo: Demo, model_id: str, remembered_as: str, what: str) -> d
         ),
         seconds=1800,
         what=f"The evaluation of {what}",
-        on_change=lambda row: demo.progress(
-            row, f"{what} answers the benchmark: {row['status']} {row.get('progress', '')}"
-        ),
+        on_change=lambda row: demo.progress(row, f"{what} answers the benchmark: {progress_text(row)}"),
     )
     demo.tell(f"{what}: {metrics_text(run)}")
     return run
@@ -107,6 +105,12 @@ def opinion(name: str, sample: dict[str, Any]) -> dict[str, Any]:
 
 def _words(text: Any) -> set[str]:
     return {word.strip(".,!?'\"").lower() for word in str(text or "").split()} - {""}
+
+
+def progress_text(row: dict[str, Any]) -> str:
+    """`running, 33 %`."""
+    percent = row.get("progress")
+    return f"{row['status']}, {percent:.0f} %" if isinstance(percent, int | float) else str(row["status"])
 
 
 def metrics_text(run: dict[str, Any]) -> str:
