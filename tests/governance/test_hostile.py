@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ import pytest
 from apps.core.models import Operation
 from apps.governance import services
 from apps.governance.models import Policy
+from apps.governance.policy.conditions import ConditionError, compile_condition
 from tests.governance.conftest import ThingSubject
 from tests.support.cast import Cast
 
@@ -125,3 +127,23 @@ def test_strange_addresses_are_answered(cast: Cast, api: Api, path: str) -> None
     answer = api(cast.dana).get(path)
     assert answer.status_code in {200, 400, 404}, answer.content[:300]
     assert set(answer.envelope) == {"status", "message", "data"}
+
+
+@pytest.mark.parametrize(
+    "text", ["!" * 990 + "true", "-" * 900 + "1 == 1", "true" + "&&true" * 150, "[[[[[[[[1]]]]]]]]"]
+)
+def test_deep_expressions_do_not_hurt_the_process(text: str) -> None:
+    """FR-010: sandbox limits; they compile or are refused, in a thread with a small stack too."""
+    outcome: list[str] = []
+
+    def attempt() -> None:
+        try:
+            compile_condition(text)
+            outcome.append("kept")
+        except ConditionError:
+            outcome.append("refused")
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    assert outcome in (["kept"], ["refused"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,8 +15,8 @@ from apps.core.models import AuditEvent, Operation
 from apps.core.permissions import ACTIONS
 from apps.governance import services
 from apps.governance.models import Policy
-from apps.governance.policy.actions import policy_action
-from apps.governance.policy.conditions import MAX_LENGTH, ConditionError, compile_condition
+from apps.governance.policy.actions import PolicyAction, policy_action
+from apps.governance.policy.conditions import MAX_LENGTH
 from apps.governance.policy.engine import PolicyCache, policy_cache
 from tests.support.cast import Cast
 
@@ -243,26 +242,6 @@ def test_all_faults_are_told_at_once(cast: Cast) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "text", ["!" * 990 + "true", "-" * 900 + "1 == 1", "true" + "&&true" * 150, "[[[[[[[[1]]]]]]]]"]
-)
-def test_deep_expressions_do_not_hurt_the_process(text: str) -> None:
-    """FR-010: sandbox limits; they compile or are refused, in a thread with a small stack too."""
-    outcome: list[str] = []
-
-    def attempt() -> None:
-        try:
-            compile_condition(text)
-            outcome.append("kept")
-        except ConditionError:
-            outcome.append("refused")
-
-    thread = threading.Thread(target=attempt)
-    thread.start()
-    thread.join()
-    assert outcome in (["kept"], ["refused"])
-
-
 def test_only_administrators_write_policies(cast: Cast) -> None:
     """roles.md: policies belong to admin; operator and auditor read."""
     policy = make_policy(cast, {})
@@ -347,9 +326,9 @@ def test_every_action_of_a_domain_has_a_scope_and_known_verbs() -> None:
     for action in ACTIONS:
         under = policy_action(action, on_object=True)
         assert (under is None) == (action.partition(".")[0] in free), action
-    assert policy_action("dataset.view", on_object=False).verbs == ("list",)  # type: ignore[union-attr]
-    assert policy_action("serving_endpoint.invoke", on_object=True).scope == "inference"  # type: ignore[union-attr]
-    assert policy_action("training_job.submit", on_object=False).verbs[0] == "submit"  # type: ignore[union-attr]
+    assert policy_action("dataset.view", on_object=False) == PolicyAction("dataset", ("list",))
+    assert policy_action("serving_endpoint.invoke", on_object=True) == PolicyAction("inference", ("invoke",))
+    assert policy_action("training_job.submit", on_object=False) == PolicyAction("training", ("submit", "create"))
 
 
 def test_a_decision_makes_no_query_with_two_hundred_policies(
