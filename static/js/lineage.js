@@ -1,6 +1,6 @@
 // Lineage, left to right: boxes that are links, joined by arrows. Plain SVG, styled by portal.css.
 const SVG = "http://www.w3.org/2000/svg";
-const BOX = { width: 208, height: 52, gapX: 64, gapY: 18, pad: 6 };
+const BOX = { width: 236, height: 52, gapX: 64, gapY: 18, pad: 6 };
 
 const words = (text) => String(text ?? "").replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
 const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
@@ -79,7 +79,7 @@ function box(node, { x, y }) {
     make("rect", { class: "lineage-box", width: BOX.width, height: BOX.height, rx: 8 }),
     make("rect", { class: "lineage-strip", x: 8, y: 10, width: 3, height: BOX.height - 20, rx: 1.5 }),
     make("text", { class: "lineage-kind", x: 20, y: 20 }, about),
-    make("text", { class: "lineage-label", x: 20, y: 38 }, cut(node.label, 26)),
+    make("text", { class: "lineage-label", x: 20, y: 38 }, cut(node.label, 30)),
   );
   return group;
 }

@@ -1,44 +1,137 @@
-"""What the browser finds: the cast, and things of team support. Run as `python -m tests.e2e.world` in the server's
-environment; prints the ids as JSON."""
+"""What the browser finds: the cast, and things of team support in every stage of their lives. Run as
+`python -m tests.e2e.world` in the server's environment; prints the ids as JSON."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops.settings.test")
 django.setup()
 
+from apps.core import clock  # noqa: E402
 from apps.datasets.services import dataset_submit  # noqa: E402
+from apps.governance.services import usage_record_many  # noqa: E402
+from apps.governance.types import UsageEntry  # noqa: E402
+from apps.training.models import TrainingJob  # noqa: E402
+from apps.training.services import metrics_record  # noqa: E402
 from tests.catalog.support import make_model, make_ready  # noqa: E402
+from tests.evaluation.support import RUBRIC, make_benchmark, make_reviewed, make_run, start  # noqa: E402
 from tests.factories.datasets import clean_rows, make_approved_dataset, make_dataset, pii_rows  # noqa: E402
-from tests.support.cast import make_cast  # noqa: E402
+from tests.factories.training import make_base_model, make_job  # noqa: E402
+from tests.serving.support import answering_endpoint  # noqa: E402
+from tests.support.cast import Cast, make_cast  # noqa: E402
 
 
 def main() -> None:
-    """Make the cast and their things through the services, as the right person."""
+    """Make the cast and their things, as the right person."""
     cast = make_cast()
     approved = make_approved_dataset(cast, name="support-answers")
     leaky = make_dataset(cast.ada, rows=pii_rows(), name="support-questions")
     pending = [make_dataset(cast.ada, rows=clean_rows(), name=f"pending-{place}") for place in ("one", "two")]
     for dataset in pending:
         dataset_submit(actor=cast.ada, dataset_id=dataset.pk, notes="Please look at the tone.")
-    drafts = [make_dataset(cast.eve, rows=clean_rows(), name="research-secrets")]
-    ready = make_ready(cast.ada, cast.support, name="support-base")
+    research = make_dataset(cast.eve, rows=clean_rows(), name="research-secrets")
+    ready = make_ready(cast.ada, cast.support, name="support-draft")
     bare = make_model(cast.ada, cast.support, name="unfinished-model", metadata={})
-    made = {
+    base = make_base_model(cast, name="support-base")
+    made: dict[str, Any] = {
         "people": {name: str(user.pk) for name, user in cast.everyone().items()},
         "approved_dataset": str(approved.pk),
         "leaky_dataset": str(leaky.pk),
         "pending_datasets": [str(dataset.pk) for dataset in pending],
-        "research_dataset": str(drafts[0].pk),
+        "research_dataset": str(research.pk),
         "ready_model": str(ready.pk),
         "bare_model": str(bare.pk),
+        "base_model": str(base.pk),
+        **_training(cast, approved, base),
+        **_evaluations(cast, ready, base),
     }
+    endpoint = answering_endpoint(base, url="http://127.0.0.1:9", upstream_model="base")
+    made["endpoint"] = str(endpoint.pk)
+    _usage(cast, base, made)
     json.dump(made, sys.stdout)
+
+
+def _training(cast: Cast, dataset: Any, base: Any) -> dict[str, str]:
+    """A job in the middle of its work, with metrics, and one that failed."""
+    running = make_job(cast.ada, dataset, base, output_model_name="support-assistant")
+    now = clock.now()
+    points = [
+        {"name": name, "value": scale * math.exp(-step / 12) + floor, "step": step}
+        for name, scale, floor in (("loss", 2.4, 0.6), ("eval_loss", 2.0, 0.9))
+        for step in range(1, 31)
+    ]
+    metrics_record(actor=cast.ada, job_id=running.pk, metrics=points)
+    TrainingJob.objects.filter(pk=running.pk).update(status="running", started_at=now - timedelta(minutes=3))
+    failed = make_job(cast.ada, dataset, base, output_model_name="support-too-big")
+    TrainingJob.objects.filter(pk=failed.pk).update(
+        status="failed",
+        started_at=now - timedelta(minutes=9),
+        completed_at=now - timedelta(minutes=2),
+        failure_tag="out_of_memory",
+        failure_message="The trainer used more memory than its limit of 2 GiB.",
+        failure_remedy="Take a smaller batch size, or ask for more memory.",
+    )
+    return {"running_job": str(running.pk), "failed_job": str(failed.pk)}
+
+
+def _evaluations(cast: Cast, draft: Any, base: Any) -> dict[str, str]:
+    """Two automated runs on the same benchmark, a finished review, one that waits for Ben and Chen."""
+    benchmark = make_benchmark(cast.ada)
+    good = [[1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1], [0.9, 1, 0.8, 0.4, 1, 1, 0.9, 1, 0.3, 1, 1, 0.7]]
+    poor = [[0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0], [0.2, 1, 0.3, 0.1, 0.4, 0.2, 1, 0, 0.3, 0.1, 1, 0.2]]
+    before, after = (
+        make_run(
+            cast,
+            model=model,
+            dataset=benchmark,
+            metrics=["exact_match", "f1"],
+            scores={"exact_match": scores[0], "f1": scores[1]},
+        )
+        for model, scores in ((base, poor), (draft, good))
+    )
+    reviewed = make_reviewed(cast, base, benchmark)
+    waiting = start(cast, model=draft, dataset=benchmark, run_type="human", sample_size=3, rubric=RUBRIC)
+    return {
+        "run": str(after.pk),
+        "other_run": str(before.pk),
+        "reviewed_run": str(reviewed.pk),
+        "waiting_run": str(waiting.pk),
+        "waiting_sample": str(waiting.samples.order_by("index").values_list("pk", flat=True).first()),
+    }
+
+
+def _usage(cast: Cast, model: Any, made: dict[str, Any]) -> None:
+    """A week of use, so that the cost page has something to draw."""
+    now = clock.now()
+    usage_record_many(
+        UsageEntry(
+            kind=kind,
+            quantity=Decimal(quantity * (day + 1)),
+            resource_type=resource_type,
+            resource_id=made[key],
+            team_id=cast.support.pk,
+            occurred_at=now - timedelta(days=day),
+            key=f"world-{key}-{kind}-{day}",
+            user_id=cast.ada.pk,
+            model_id=model.pk,
+        )
+        for day in range(7)
+        for kind, quantity, resource_type, key in (
+            ("cpu_seconds", 1800, "training", "running_job"),
+            ("cpu_seconds", 5400, "serving", "endpoint"),
+            ("tokens_in", 12000, "serving", "endpoint"),
+            ("tokens_out", 4000, "serving", "endpoint"),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from django.forms import (
     BoundField,
     CheckboxInput,
     CheckboxSelectMultiple,
+    DateField,
+    DateTimeField,
     RadioSelect,
     Select,
     SelectMultiple,
@@ -149,6 +151,9 @@ def filter_widget(field: BoundField) -> SafeString:
         attrs["aria-invalid"] = "true"
         attrs["aria-describedby"] = f"{field.id_for_label}_error"
     widget = field.field.widget
+    if isinstance(field.field, DateField | DateTimeField) and isinstance(widget, TextInput):
+        widget.input_type = "date"
+        attrs.pop("data-live", None)
     if isinstance(widget, Select):
         # Django's row of dashes says nothing.
         choices = [(value, label) for value, label in widget.choices if value != ""]
