@@ -123,9 +123,10 @@ def _reviews(actor: User) -> list[Item]:
     return [
         Item(
             icon="eye-check",
-            title=str(run),
-            text=f"{samples[run.pk]} samples to review for team {run.team.name}",
-            url=reverse("evaluation:review-list"),
+            # Reviews are blind: not a word about the model.
+            title=f"Answers to {run.dataset}",
+            text=f"{samples[run.pk]} to review for team {run.team.name}",
+            url=reverse("evaluation:review-create", args=[run.pk]),
             at=run.created_at,
             status="awaiting_review",
             action="Review",

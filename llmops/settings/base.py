@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from llmops.env import BASE_DIR, env, pairs, read_files
 from llmops.settings.logging import configure_logging
@@ -381,6 +382,28 @@ UNFOLD = {
     "SITE_URL": "/",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": True,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("images/mark.svg")},
+    ],
+    # The portal's accent (static/css/portal.css), in Tailwind's steps.
+    "COLORS": {
+        "primary": {
+            step: f"oklch({lightness}% {chroma} 262)"
+            for step, lightness, chroma in (
+                ("50", 97, 0.014),
+                ("100", 94, 0.03),
+                ("200", 89, 0.06),
+                ("300", 81, 0.1),
+                ("400", 71, 0.14),
+                ("500", 60, 0.17),
+                ("600", 48, 0.17),
+                ("700", 42, 0.17),
+                ("800", 36, 0.14),
+                ("900", 31, 0.1),
+                ("950", 24, 0.07),
+            )
+        }
+    },
 }
 
 LOGGING = configure_logging(level=env("LLMOPS_LOG_LEVEL"), fmt=env("LLMOPS_LOG_FORMAT"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,6 +14,7 @@ from django.urls import reverse
 from apps.catalog import registry, selectors, services
 from apps.catalog.approvals import ModelSubject
 from apps.catalog.cards import PROSE_KEYS, as_text
+from apps.catalog.comparison import Difference
 from apps.catalog.filters import ModelFilter
 from apps.catalog.forms import ModelCreateForm, ModelForm, initial_of
 from apps.catalog.models import ModelEntry
@@ -261,10 +264,22 @@ class ModelCompareView(VisibleDetailView):
         context = super().get_context_data(**kwargs)
         right = selectors.model_get(actor=self.actor, model_id=self.kwargs["other"])
         comparison = selectors.model_comparison(actor=self.actor, left=self.object, right=right)
-        sections = [
-            (title, rows, sum(row.change != "same" for row in rows)) for title, rows in comparison.sections() if rows
-        ]
+        shown = [(title, _readable(rows) if title == "Metrics" else rows) for title, rows in comparison.sections()]
+        sections = [(title, rows, sum(row.change != "same" for row in rows)) for title, rows in shown if rows]
         return {**context, "right": right, "sections": sections}
+
+
+def _readable(rows: Sequence[Difference]) -> list[Difference]:
+    """The figures of the evaluations by name; the program's answer holds their intervals and ids too."""
+    names = {"automated": "Automated evaluations", "human": "Reviews by people", "latest.dataset": "Measured on"}
+    found = []
+    for row in rows:
+        metric = row.key.removesuffix(".value")
+        if row.key in names:
+            found.append(replace(row, label=names[row.key]))
+        elif metric != row.key:
+            found.append(replace(row, label=statuses.label(metric.rpartition(".")[2])))
+    return found
 
 
 class ModelComparePickView(VisibleDetailView):

@@ -15,13 +15,15 @@ from apps.core.permissions import can
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the sidebar. `action`: who may not do it anywhere does not see the entry."""
+    """One line of the sidebar. `action`: who may not do it anywhere does not see the entry. `also`: pages elsewhere
+    that belong to it."""
 
     label: str
     icon: str
     url_name: str
     action: str = ""
     staff_only: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "",
         (
             Entry("Home", "home", "portal:home"),
-            Entry("Approvals", "checkbox", "portal:approval-list"),
+            Entry("Approvals", "checkbox", "portal:approval-list", also=("/governance/approvals/",)),
         ),
     ),
     (
@@ -91,12 +93,16 @@ def navigation_groups(request: HttpRequest) -> list[Group]:
         (label, [(entry, url) for entry in entries if (url := _url(entry)) and _may_open(request, entry)])
         for label, entries in NAVIGATION
     ]
-    addresses = [url for _, entries in groups for _, url in entries]
+    places = [(prefix, url) for _, entries in groups for entry, url in entries for prefix in (url, *entry.also)]
     current = max(
-        (url for url in addresses if request.path == url or (url != "/" and request.path.startswith(url))),
-        key=len,
-        default="",
-    )
+        (
+            place
+            for place in places
+            if request.path == place[0] or (place[0] != "/" and request.path.startswith(place[0]))
+        ),
+        key=lambda place: len(place[0]),
+        default=("", ""),
+    )[1]
     return [
         Group(label, [Link(entry.label, entry.icon, url, url == current) for entry, url in entries])
         for label, entries in groups
