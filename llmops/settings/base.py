@@ -358,7 +358,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/llm-ops/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     # Enumerations stay where they are used: many entities have a "status" of their own.
-    "POSTPROCESSING_HOOKS": [],
+    "POSTPROCESSING_HOOKS": ["apps.gateway.openapi.add_gateway_paths"],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
 

@@ -134,18 +134,14 @@ def main() -> None:
     try:
         cast = make_cast()
         upstream = f"http://127.0.0.1:{PORTS['upstream']}"
-        answering_endpoint(
-            approve(make_model(cast.ada, cast.support)), url=upstream, upstream_model="m", route="bench"
-        )
+        answering_endpoint(approve(make_model(cast.ada, cast.support)), url=upstream, upstream_model="m", route="bench")
         expires = clock.now() + timedelta(hours=1)
         token = token_issue(user=cast.ada, name="bench", scopes=["inference"], expires_at=expires).value
         database = os.environ["DATABASE_URL"]
         ours = database.replace("/postgres?", f"/{connection.settings_dict['NAME']}?")
         processes["upstream"] = serve("tests.benchmarks.gateway_peers:model_server", PORTS["upstream"])
         processes["gateway"] = serve("llmops.gateway:application", PORTS["gateway"], DATABASE_URL=ours)
-        processes["proxy"] = serve(
-            "tests.benchmarks.gateway_peers:bare_proxy", PORTS["proxy"], BENCH_UPSTREAM=upstream
-        )
+        processes["proxy"] = serve("tests.benchmarks.gateway_peers:bare_proxy", PORTS["proxy"], BENCH_UPSTREAM=upstream)
         for port in PORTS.values():
             asyncio.run(ready(port))
         calls = 0
@@ -160,7 +156,10 @@ def main() -> None:
                         if repeat:  # the first round warms up
                             figures.append(run)
                 for name, figures in found.items():
-                    row = [statistics.median(getattr(one, key) for one in figures) for key in ("cpu", "p50", "p99", "first")]
+                    row = [
+                        statistics.median(getattr(one, key) for one in figures)
+                        for key in ("cpu", "p50", "p99", "first")
+                    ]
                     kind = "stream" if stream else "whole"
                     print(f"{kind:8} {at_once:3}   {name:8} {row[0]:9.3f} {row[1]:10.2f} {row[2]:8.2f} {row[3]:8.2f}")
                     if stream:
