@@ -12,7 +12,7 @@ import time
 import httpx
 
 from launcher.console import seconds_text
-from launcher.demo.client import StepFailedError
+from launcher.demo.client import Client, RefusedError, StepFailedError
 from launcher.demo.context import Demo
 from launcher.demo.state import DONE, FAILED, DemoState
 from launcher.demo.steps import STEPS
@@ -36,6 +36,21 @@ def ensure_people(state: DemoState, base_url: str) -> None:
     if done.returncode != 0:
         raise LauncherError(f"manage.py demo_people failed:\n{(done.stdout + done.stderr).strip()[-1500:]}")
     state.reload()
+
+
+def forget_another_database(state: DemoState, base_url: str) -> None:
+    """The file may be older than the database (dropped, or another one): then nothing that it knows exists."""
+    known = state.made.get("raw_dataset_id")
+    if known is None:
+        return
+    try:
+        Client("Ada", base_url, state.person("ada").token).get(f"/catalog/datasets/{known}")
+    except RefusedError as refusal:
+        if refusal.status not in {401, 404}:
+            raise
+        say("The database is another one than the demo was walked in: starting over.")
+        state.start_over()
+        ensure_people(state, base_url)
 
 
 def check_answers(base_url: str) -> None:
@@ -89,9 +104,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         state = DemoState(var_dir() / "demo.json")
         check_answers(base_url)
-        complete = state.complete
-        if not complete:
+        if not state.complete or not state.data.get("people"):
             ensure_people(state, base_url)
+        forget_another_database(state, base_url)
+        complete = state.complete
         tell_people(state, base_url)
         if complete and [entry["key"] for entry in state.data["progress"]] == [step.key for step in STEPS]:
             say("The demo was walked to its end earlier; `make reset` starts over.")

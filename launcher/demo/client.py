@@ -60,6 +60,9 @@ class Client:
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("PATCH", path, json=body)
 
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
     def upload(self, path: str, files: Iterable[Path]) -> Any:
         """Multipart upload under the field name `files`, streamed from disk."""
         handles = [file.open("rb") for file in files]

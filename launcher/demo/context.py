@@ -57,9 +57,13 @@ class Demo:
                 f"Delete {self.state.path} and run again.",
             ) from error
 
-    def once(self, name: str, make: Callable[[], str]) -> str:
-        """The id under `name`, made now if it was not: what lets an interrupted step go on."""
-        if name not in self.state.made:
+    def once(self, name: str, make: Callable[[], str], *, dead: Callable[[str], bool] = lambda known: False) -> str:
+        """The id under `name`, made now if it was not: what lets an interrupted step go on.
+
+        `dead` tells of a known id that it came to nothing (a failed job), so that another one is made.
+        """
+        known = self.state.made.get(name)
+        if known is None or dead(str(known)):
             self.state.remember(**{name: make()})
         return str(self.state.made[name])
 

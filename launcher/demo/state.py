@@ -96,6 +96,11 @@ class DemoState:
         self.data["progress"] = progress
         self.save()
 
+    def start_over(self) -> None:
+        """Forget what was made and done; people stay."""
+        self.data["made"], self.data["progress"] = {}, []
+        self.save()
+
     def status(self, key: str) -> str:
         return str(self._entry(key)["status"])
 

@@ -51,6 +51,15 @@ def test_walk_goes_on_with_the_step_that_failed(tmp_path: Path, monkeypatch: pyt
     assert DemoState(path).complete
 
 
+def test_what_came_to_nothing_is_made_again(tmp_path: Path) -> None:
+    """Issue 2, point 4: a job that failed does not keep the demo from its end for ever."""
+    demo = Demo(DemoState(tmp_path / "demo.json"), "http://unused", lambda text: None)
+    assert demo.once("job_id", lambda: "j-1") == "j-1"
+    assert demo.once("job_id", lambda: "j-2") == "j-1"
+    assert demo.once("job_id", lambda: "j-2", dead=lambda known: known == "j-1") == "j-2"
+    assert DemoState(tmp_path / "demo.json").made == {"job_id": "j-2"}
+
+
 def test_interrupted_step_waits_again(tmp_path: Path) -> None:
     """Issue 2, point 4: a step that was running when the power went is planned anew."""
     state = DemoState(tmp_path / "demo.json")

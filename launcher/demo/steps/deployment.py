@@ -10,7 +10,7 @@ ROUTE = "support-assistant"
 
 
 def run(demo: Demo) -> str:
-    endpoint_id = demo.once("endpoint_id", lambda: _deploy(demo))
+    endpoint_id = demo.once("endpoint_id", lambda: _deploy(demo), dead=lambda known: _discard_failed(demo, known))
     endpoint = demo.ada.wait(
         f"/serving/endpoints/{endpoint_id}",
         until=lambda row: row["status"] == "healthy",
@@ -21,6 +21,16 @@ def run(demo: Demo) -> str:
     )
     demo.state.remember(route=endpoint["route"])
     return f"{endpoint['route']} is healthy"
+
+
+def _discard_failed(demo: Demo, endpoint_id: str) -> bool:
+    """An endpoint that failed is removed, so that its route is free for the next try."""
+    path = f"/serving/endpoints/{endpoint_id}"
+    if demo.ada.get(path)["status"] != "failed":
+        return False
+    demo.tell("removing the endpoint that failed")
+    demo.ada.delete(path)
+    return True
 
 
 def _deploy(demo: Demo) -> str:

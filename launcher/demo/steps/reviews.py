@@ -28,7 +28,7 @@ def automated_run(demo: Demo, model_id: str, remembered_as: str, what: str) -> d
         "maxNewTokens": 48,
         "seed": 7,
     }
-    run_id = demo.once(remembered_as, lambda: str(demo.ada.post("/evaluation/runs", body)["id"]))
+    run_id = start_run(demo, body, remembered_as)
     run = demo.ada.wait(
         f"/evaluation/runs/{run_id}",
         until=lambda row: row["status"] == "succeeded",
@@ -54,7 +54,7 @@ def human_run(demo: Demo, model_id: str, source_run_id: str, remembered_as: str,
         "rubric": RUBRIC,
         "seed": 7,
     }
-    run_id = demo.once(remembered_as, lambda: str(demo.ada.post("/evaluation/runs", body)["id"]))
+    run_id = start_run(demo, body, remembered_as)
     path = f"/evaluation/runs/{run_id}"
     run = demo.ada.wait(
         path,
@@ -76,6 +76,15 @@ def human_run(demo: Demo, model_id: str, source_run_id: str, remembered_as: str,
     )
     demo.tell(f"reviewed: {metrics_text(run)}")
     return run
+
+
+def start_run(demo: Demo, body: dict[str, Any], remembered_as: str) -> str:
+    """The run's id; a run that failed earlier is started anew."""
+    return demo.once(
+        remembered_as,
+        lambda: str(demo.ada.post("/evaluation/runs", body)["id"]),
+        dead=lambda known: demo.ada.get(f"/evaluation/runs/{known}")["status"] in {"failed", "cancelled"},
+    )
 
 
 def review_as(demo: Demo, name: str, path: str) -> None:

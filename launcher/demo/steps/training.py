@@ -17,7 +17,7 @@ CARD = {
 
 
 def run(demo: Demo) -> str:
-    job_id = demo.once("job_id", lambda: _submit(demo))
+    job_id = demo.once("job_id", lambda: _submit(demo), dead=lambda known: _has_failed(demo, known))
     job = demo.ada.wait(
         f"/training/jobs/{job_id}",
         until=lambda row: row["status"] == "succeeded" and bool(row.get("outputModelEntryId")),
@@ -34,6 +34,10 @@ def run(demo: Demo) -> str:
     lineage = demo.ada.get(f"/catalog/models/{model_id}/lineage")
     demo.tell(f"lineage: {len(lineage.get('nodes', lineage))} things are linked")
     return f"loss {losses[0]:.2f} → {losses[-1]:.2f}; {OUTPUT_NAME} 1.0 is in the catalog"
+
+
+def _has_failed(demo: Demo, job_id: str) -> bool:
+    return demo.ada.get(f"/training/jobs/{job_id}")["status"] in {"failed", "cancelled"}
 
 
 def _submit(demo: Demo) -> str:
@@ -55,7 +59,7 @@ def _submit(demo: Demo) -> str:
             "seed": 7,
             "lora": {"r": 16, "alpha": 32, "dropout": 0.0},
         },
-        "resourceProfile": {"cpuCores": 2, "memory": "4Gi", "maxDuration": 20},
+        "resourceProfile": {"cpuCores": 2, "memory": "4Gi", "maxDuration": 60},
         "outputModelName": OUTPUT_NAME,
         "outputModelVersion": "1.0",
         "autoRegisterOutputModel": True,
