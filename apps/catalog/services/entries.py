@@ -38,7 +38,7 @@ def model_create(
     actor: User | None,
     name: str,
     version: str,
-    type: str,  # noqa: A002
+    type: str,  # noqa: A002 - the API calls it so
     owner_team: Team | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     model_family: str = "",
