@@ -25,9 +25,7 @@ class SignInForm(forms.Form):
     username = forms.CharField(
         label="User name",
         max_length=150,
-        widget=forms.TextInput(
-            attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"}
-        ),
+        widget=forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"}),
     )
     password = forms.CharField(
         strip=False, max_length=1000, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -31,7 +32,8 @@ def local(tmp_path: Path) -> Iterator[LocalBackend]:
     for name in backend.running_names():
         state = files.read_json(tmp_path / "compute" / name / files.STATE) or {}
         if state.get("child_pid"):
-            os.killpg(state["child_pid"], signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may end by itself just now
+                os.killpg(state["child_pid"], signal.SIGKILL)
     assert backend.wait_ended(backend.running_names(), 10) == []
 
 

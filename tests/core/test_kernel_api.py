@@ -164,3 +164,10 @@ def test_member_sees_integrations_health(api: Api, cast: Cast) -> None:
     assert names["database"] == "up"
     assert names["broker"] == "up"
     assert names["objectStore"] == "up"
+
+
+def test_answers_are_in_utc_whatever_the_zone_of_the_pages(api: Api, cast: Cast, settings: Any) -> None:
+    """P-1: times in answers are UTC."""
+    settings.TIME_ZONE = "Asia/Tokyo"
+    rows = api(cast.ada).get("/tokens").payload
+    assert rows[0]["expiresAt"].endswith(("Z", "+00:00"))

@@ -101,9 +101,7 @@ class ProfileView(ActorMixin, TemplateView):
         """Memberships by team, organisation first."""
         context = super().get_context_data(**kwargs)
         groups: dict[str, list[dict[str, str]]] = {}
-        rows = (
-            Membership.objects.filter(user=self.actor).select_related("team").order_by("team__name", "role")
-        )
+        rows = Membership.objects.filter(user=self.actor).select_related("team").order_by("team__name", "role")
         for row in sorted(rows, key=lambda item: item.team is not None):
             place = row.team.name if row.team else "Whole organisation"
             role = {"role": row.role, "label": row.get_role_display(), "help": ROLE_HELP.get(row.role, "")}

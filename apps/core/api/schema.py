@@ -104,7 +104,8 @@ def api_schema(
         binary: success is a file, not an envelope.
     """
     name, data = _data_field(responses, many)
-    success: Any = OpenApiTypes.BINARY if binary else _success(name, data, responses if isinstance(responses, type | None) else id(responses))
+    source = responses if isinstance(responses, type | None) else id(responses)
+    success: Any = OpenApiTypes.BINARY if binary else _success(name, data, source)
     failures = {
         code: OpenApiResponse(FailureSerializer) for code in (400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
     }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any, ClassVar, TypeVar
 
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -46,6 +48,11 @@ class ApiView(APIView):
 
     query_params: ClassVar[frozenset[str]] = frozenset()
     _claim: IdempotencyKey | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Answers are in UTC, whatever zone the pages use."""
+        with timezone.override(UTC):
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """After authentication: a token needs ``read`` to look; a repeated key is answered from store."""
@@ -170,6 +177,11 @@ class UnknownPathView(ApiView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     schema = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Answers are in UTC, whatever zone the pages use."""
+        with timezone.override(UTC):
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Any verb."""
