@@ -85,7 +85,7 @@ def _where(subject: Subject, condition: pl.Expr) -> tuple[int, list[int]]:
     count = frame.select(pl.col("hit").sum()).collect(engine="streaming").item()
     if not count:
         return 0, []
-    return int(count), frame.filter("hit").head(SHOWN_ROWS).select("n").collect()["n"].to_list()
+    return int(count), frame.filter("hit").head(SHOWN_ROWS).select("n").collect(engine="streaming")["n"].to_list()
 
 
 def _by_column(subject: Subject, conditions: dict[int, pl.Expr]) -> dict[int, int]:
@@ -132,9 +132,10 @@ def missing_values(subject: Subject) -> Component:
 def duplicates(subject: Subject) -> Component:
     """Share of rows that repeat an earlier row in every column."""
     names = [physical(index) for index in range(len(subject.rows.columns))]
-    repeated = ~pl.struct(names).hash(seed=17).is_first_distinct()
-    frame = subject.rows.scan().select(repeated.alias("hit")).with_row_index("n", offset=1).filter("hit").collect()
-    count = frame.height
+    # Only the hashes are held, eight bytes a row; the rows themselves stream past.
+    hashes = subject.rows.scan().select(pl.struct(names).hash(seed=17).alias("row")).collect(engine="streaming")
+    repeated = (~hashes["row"].is_first_distinct()).arg_true()
+    count = repeated.len()
     text = (
         f"{some_rows(count, subject.total)} {_verb(count, 'repeats', 'repeat')} an earlier row."
         if count
@@ -145,7 +146,7 @@ def duplicates(subject: Subject) -> Component:
         "Duplicates",
         _score(count / subject.total),
         text,
-        rows=frame["n"].head(SHOWN_ROWS).to_list(),
+        rows=[number + 1 for number in repeated.head(SHOWN_ROWS).to_list()],
         affected=count,
     )
 
@@ -168,7 +169,7 @@ def distribution(subject: Subject) -> Component:
             continue
         # Lengths spread over magnitudes; their logarithm is what has a middle and a width.
         value = measure(index, column) if is_numeric(column) else (measure(index, column) + 1).log()
-        values = subject.rows.scan().select(value.alias("v")).drop_nulls().collect()["v"]
+        values = subject.rows.scan().select(value.alias("v")).drop_nulls().collect(engine="streaming")["v"]
         if values.len() < _LEAST_ROWS:
             continue
         middle = values.median()

@@ -142,9 +142,9 @@ class JsonlReader:
             if not good
         ]
         for name in self.rules.required or ():
-            for place in self.rules.wrong_values(name, columns.get(name, [])):
-                if complete[place[0]]:
-                    found.append(Problem(self.name, place[1], place[2], line=numbers[place[0]], column=name))
+            for place, code, message in self.rules.wrong_values(name, columns.get(name, [])):
+                if complete[place]:
+                    found.append(Problem(self.name, code, message, line=numbers[place], column=name))
         for name, cells in columns.items():
             for place, fault in self._faults(cells):
                 found.append(
