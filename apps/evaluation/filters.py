@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
+from django import forms
 from django.db.models import Q, QuerySet
 
 from apps.core.filters import ApiFilterSet
 from apps.evaluation.models import EvaluationRun
 from apps.evaluation.types import RunStatus, RunType
+
+_DAY = forms.DateTimeInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
 class RunFilter(ApiFilterSet):
@@ -31,8 +34,8 @@ class RunFilter(ApiFilterSet):
     dataset_id = django_filters.UUIDFilter(field_name="dataset_id", label="Dataset id")
     batch_id = django_filters.UUIDFilter(field_name="batch_id", label="Batch id")
     owner_team = django_filters.CharFilter(field_name="team__slug", label="Team")
-    since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte", label="Since")
-    until = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt", label="Until")
+    since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte", label="Since", widget=_DAY)
+    until = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt", label="Until", widget=_DAY)
 
     class Meta:
         model = EvaluationRun

@@ -24,8 +24,11 @@ from apps.evaluation.models import EvaluationRun, EvaluationSample
 from apps.evaluation.rubric import Rubric
 from apps.evaluation.services import ReviewInput
 from apps.evaluation.types import RUN_WORKING, WITH_METRICS, WITH_REVIEW, RunStatus, RunType
+from workers.contracts import Metric
 
 SAMPLES_PER_PAGE = 20
+_NO_FRACTIONS = frozenset({Metric.BLEU.value, Metric.PERPLEXITY.value})
+"""They have scales of their own and stay out of the charts from 0 to 1."""
 _LABELS = {metric.value: label for metric, label in METRIC_LABELS.items()}
 
 
@@ -85,6 +88,7 @@ class RunDetailView(VisibleDetailView):
             "progress": selectors.run_progress(run),
             "reviews": selectors.review_progress(run),
             "workload": workload,
+            "partial": self.request.headers.get("HX-Target") == "progress",
             "may_review": run.awaits_review and selectors.may_review(self.actor, run),
         }
 
@@ -94,7 +98,7 @@ class RunDetailView(VisibleDetailView):
 
     def _rest(self, run: EvaluationRun) -> dict[str, Any]:
         rows = metric_rows(run.metrics)
-        fractions = [row for row in rows if "low" in row and 0 <= row["value"] <= 1 and row["high"] <= 1]
+        fractions = [row for row in rows if "low" in row and row["high"] <= 1 and row["name"] not in _NO_FRACTIONS]
         may_end = can(self.actor, "evaluation_run.cancel", run)
         return {
             "metric_rows": rows,
@@ -235,7 +239,11 @@ class RunCompareView(ActorMixin, TemplateView):
             {"label": _LABELS.get(entry.metric, entry.metric.replace("_", " ")), "entry": entry}
             for entry in comparison.differences
         ]
-        shown = [entry for entry in comparison.differences if max(abs(entry.run_a), abs(entry.run_b)) <= 1]
+        shown = [
+            entry
+            for entry in comparison.differences
+            if max(entry.run_a, entry.run_b) <= 1 and entry.metric not in _NO_FRACTIONS
+        ]
         context |= {
             "comparison": comparison,
             "run_a": run_a,
