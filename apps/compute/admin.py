@@ -10,7 +10,7 @@ from apps.compute.models import ReconcilerBeat, ResourceInterval, Workload, Work
 from apps.core.admin import PortalAdmin
 
 
-class WorkloadEventInline(admin.TabularInline):  # type: ignore[type-arg]
+class WorkloadEventInline(admin.TabularInline):
     """What happened to a workload."""
 
     model = WorkloadEvent

@@ -12,7 +12,6 @@ _REMEDIES = {
     ReasonCode.IMAGE_MISSING: "Check the image's name and tag, and that the cluster may pull it.",
     ReasonCode.INTERRUPTED: "Nothing: interrupted work is taken up again by itself where it can be.",
     ReasonCode.WAITING_FOR_SLOT: "Wait, or stop something that runs.",
-    ReasonCode.UNPLACEABLE: "Ask for other resources, or set up a backend that has them.",
     ReasonCode.BACKEND_REFUSED: "Correct what the backend refused and submit again.",
     ReasonCode.BACKEND_UNREACHABLE: "It is asked again by itself; the health page shows what is wrong.",
     ReasonCode.NOT_READY: "Read its log; give it more time to start if it was still loading.",

@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 _QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
-_FACTORS = {
+_FACTORS: dict[str | None, Decimal] = {
     None: Decimal(1),
     "m": Decimal("0.001"),
     **{unit: Decimal(10 ** (3 * power)) for power, unit in enumerate("kMGT", start=1)},

@@ -67,7 +67,7 @@ class LocalBackend:
     def unplaceable(self, spec: WorkloadSpec) -> str:
         """Return why this machine can never run `spec` ("" = it can)."""
         if spec.nodes > 1:
-            return f"It asks for {spec.nodes} nodes, and this backend is one machine."
+            return f"It asks for {spec.nodes} nodes, and this backend is one machine. Set up one that has several."
         have = self._capacity.gpus
         if spec.gpu_count > have:
             return (

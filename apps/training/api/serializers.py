@@ -218,7 +218,7 @@ class ExperimentSearchSerializer(ApiSerializer):
 
     experiment_name = _text(max_length=200)
     filter_string = _text(max_length=2000)
-    order_by = serializers.JSONField(required=False, allow_null=True, default="")
+    order_by = serializers.JSONField(required=False, allow_null=True, default=None)
     max_results = serializers.IntegerField(required=False, min_value=1, max_value=1000, default=100)
 
 
@@ -226,7 +226,7 @@ class GpuTypeSerializer(ApiSerializer):
     """A kind of GPU."""
 
     id = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # the contract's name, and also an attribute of fields
     enabled = serializers.BooleanField()
     priority = serializers.IntegerField()
 

@@ -182,7 +182,8 @@ def attempt_settle(attempt_id: UUID) -> bool:
             _archive_log(attempt)
         if attempt.status != AttemptStatus.SUCCEEDED and (report := report_read(attempt.job)) is not None:
             record_complete(attempt.job, report)
-        ApiToken.objects.filter(pk=attempt.token_id, revoked_at=None).update(revoked_at=clock.now())
+        if attempt.token_id is not None:
+            ApiToken.objects.filter(pk=attempt.token_id, revoked_at=None).update(revoked_at=clock.now())
         if attempt.job.status in JOB_FINAL and not _others_unsettled(attempt):
             _list_artifacts(attempt.job)
             folder_clear(attempt.job_id)

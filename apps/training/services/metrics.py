@@ -12,11 +12,11 @@ from django.db import connection
 from apps.accounts.models import User
 from apps.core import clock
 from apps.core.errors import FieldError, NotFound, TooLarge, ValidationFailed
-from apps.core.permissions import Scope
+from apps.core.permissions import Scope, visible_to
 from apps.core.transitions import get_or_not_found
 from apps.governance.services import authorize
 from apps.training.models import TrainingJob
-from apps.training.selectors import OWNER_TYPE, job_get
+from apps.training.selectors import OWNER_TYPE
 
 MAX_BATCH = 10_000
 MAX_NAME = 250
@@ -70,7 +70,7 @@ def _recordable(actor: User, job_id: object) -> TrainingJob:
         if not mine or Scope.METRICS not in token.scopes:
             raise NotFound(f"There is no training job {job_id}.")
         return get_or_not_found(TrainingJob.objects.only("pk", "team_id"), job_id, "training job")
-    job = job_get(actor=actor, job_id=job_id)
+    job = get_or_not_found(visible_to(actor, TrainingJob.objects.all()), job_id, "training job")
     authorize(actor=actor, action="training_job.record", obj=job)
     return job
 

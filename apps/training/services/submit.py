@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db import transaction
 
@@ -28,7 +27,8 @@ from apps.training.selectors import job_get
 from apps.training.services.cancel import job_cancel
 from apps.training.services.jobspec import check_job_spec, hyperparameters_with
 from apps.training.services.problems import Problems
-from apps.training.services.resources import resources_from, whole_number
+from apps.training.services.resources import resources_from
+from apps.training.services.shape import check_address, check_shape, read_retry
 from apps.training.services.spec import Recipe, contract_for, recipe_from, trainer_type
 from apps.training.types import JOB_ACTIVE, JobRequest, JobStatus, JobType, Resources
 from workers.contracts import SpecError
@@ -37,12 +37,6 @@ from workers.contracts.training import TRAINABLE
 
 ACTION = "training_job.submit"
 PREPARE_TASK = "apps.training.tasks.attempt_prepare"
-MAX_RETRIES = 3
-DEFAULT_RETRIES = 1
-DEFAULT_BACKOFF = 30
-MAX_BACKOFF = 86_400
-MAX_DEPTH = 12
-NEEDS_ARCHITECTURE = (JobType.FROM_SCRATCH, JobType.PRETRAIN)
 
 
 @dataclass(slots=True)
@@ -141,7 +135,7 @@ def request_of(job: TrainingJob) -> JobRequest:
 def _check(actor: User, request: JobRequest) -> Checked:
     problems = Problems()
     warnings: list[str] = []
-    _shape(request, problems)
+    check_shape(request, problems)
     problems.raise_if_any()
     dataset = _dataset(actor, request.dataset_id, problems)
     model = _model(actor, request, problems)
@@ -161,8 +155,8 @@ def _check(actor: User, request: JobRequest) -> Checked:
     version = request.output_model_version or "1.0.0"
     if not versions.is_version(version):
         problems.add("outputModelVersion", "invalid", f"{version[:40]!r} is no version. Write 1.0.0 or v1.0.")
-    retries, backoff = _retry(request.retry_policy, problems)
-    _address(request.api_base_url, problems)
+    retries, backoff = read_retry(request.retry_policy, problems)
+    check_address(request.api_base_url, problems)
     if spec:
         check_job_spec(
             spec,
@@ -183,40 +177,6 @@ def _check(actor: User, request: JobRequest) -> Checked:
     if request.notifications:
         warnings.append("notifications are kept with the job; nothing is sent yet.")
     return Checked(dataset, model, recipe, resources, given, retries, backoff, output_name, version, warnings)
-
-
-def _shape(request: JobRequest, problems: Problems) -> None:
-    if request.job_type not in JobType.values:
-        known = ", ".join(JobType.values)
-        code = "invalid_choice" if request.job_type else "required"
-        problems.add("jobType", code, f"jobType must be one of {known}.")
-    if not request.dataset_id:
-        problems.add("datasetId", "required", "Name the dataset to train on.")
-    for name, value in (
-        ("hyperparameters", request.hyperparameters),
-        ("resourceProfile", request.resource_profile),
-        ("retryPolicy", request.retry_policy),
-        ("trainJobSpec", request.train_job_spec),
-        ("notifications", request.notifications),
-    ):
-        optional = name == "notifications" or (name == "trainJobSpec" and value is None)
-        if not optional and not isinstance(value, Mapping):
-            problems.add(name, "invalid", f"{name} must be an object.")
-        elif not _storable(value):
-            problems.add(name, "invalid", f"{name} is nested too deeply or holds a NUL character.")
-
-
-def _storable(value: Any, depth: int = 0) -> bool:
-    """Whether PostgreSQL can keep it: no NUL characters, no absurd depth."""
-    if depth > MAX_DEPTH:
-        return False
-    if isinstance(value, str):
-        return "\x00" not in value
-    if isinstance(value, Mapping):
-        return all(_storable(key, depth + 1) and _storable(item, depth + 1) for key, item in value.items())
-    if isinstance(value, list):
-        return all(_storable(item, depth + 1) for item in value)
-    return True
 
 
 def _dataset(actor: User, key: str, problems: Problems) -> Dataset | None:
@@ -262,40 +222,6 @@ def _output_name(
         text = "outputModelName must have 1 to 200 printable characters."
         problems.add("outputModelName", "invalid", text)
     return name
-
-
-def _retry(policy: Mapping[str, Any], problems: Problems) -> tuple[int, int]:
-    retries, backoff = policy.get("maxRetries"), policy.get("backoffSeconds")
-    count = DEFAULT_RETRIES if retries is None else whole_number(retries)
-    pause = DEFAULT_BACKOFF if backoff is None else whole_number(backoff)
-    if count is None or not 0 <= count <= MAX_RETRIES:
-        text = f"maxRetries must be a whole number between 0 and {MAX_RETRIES}."
-        problems.add("retryPolicy.maxRetries", "invalid", text)
-    if pause is None or not 0 <= pause <= MAX_BACKOFF:
-        text = f"backoffSeconds must be a whole number between 0 and {MAX_BACKOFF}."
-        problems.add("retryPolicy.backoffSeconds", "invalid", text)
-    return count or 0, pause or 0
-
-
-def _address(url: str, problems: Problems) -> None:
-    if not url:
-        return
-    text = "apiBaseUrl must be an http:// or https:// address without user name, query or fragment."
-    try:
-        parts = urlsplit(url)
-        usable = (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and not (parts.username or parts.password or parts.query or parts.fragment)
-            and (parts.port is None or 0 < parts.port < 65536)
-            and url.isprintable()
-            and " " not in url
-            and len(url) <= 500
-        )
-    except ValueError:
-        usable = False
-    if not usable:
-        problems.add("apiBaseUrl", "invalid", text)
 
 
 def _fits(request: JobRequest, dataset: Dataset, model: ModelEntry | None, recipe: Recipe, problems: Problems) -> None:

@@ -48,7 +48,10 @@ class JobListView(VisibleListView):
 
     template_name = "training/job_list.html"
     filterset_class = JobFilter
-    selector = staticmethod(selectors.jobs_visible_to)
+
+    def get_visible(self) -> QuerySet[TrainingJob]:
+        """Through the selector."""
+        return selectors.jobs_visible_to(self.actor)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Adds whether one may submit and whether to ask again."""
