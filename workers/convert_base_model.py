@@ -77,8 +77,8 @@ def convert(source: Path, directory: Path) -> None:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         if not is_complete(partial):
-            there = ", ".join(sorted(path.name for path in partial.iterdir()))
-            raise OutputFailed(f"The written model is incomplete; there is only {there}.")
+            written = ", ".join(sorted(path.name for path in partial.iterdir()))
+            raise OutputFailed(f"The written model is incomplete; there is only {written}.")
         for path in partial.iterdir():
             path.chmod(0o644)
         shutil.rmtree(directory, ignore_errors=True)
@@ -102,7 +102,8 @@ def _unpack(source: Path) -> LlamaForCausalLM:
         values.pop(name, None)
     config = LlamaConfig(**values)
     config.name_or_path = ""
-    model = LlamaForCausalLM(config).to(torch.bfloat16)
+    model: Any = LlamaForCausalLM(config)
+    model = model.to(torch.bfloat16)
     state = {name: tensor.to(torch.bfloat16) for name, tensor in packed.state_dict().items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     if unexpected or set(missing) - {"lm_head.weight"}:

@@ -62,7 +62,8 @@ def populate(first: int, last: int, people: list[User], teams: list[Team]) -> No
     for start in range(first, last, 5000):
         rows = range(start, min(start + 5000, last))
         owner = [{"team": teams[row % TEAMS], "created_by": people[row % TEAMS]} for row in rows]
-        for model, kind in ((Dataset, "sft_pair"), (ModelEntry, "base")):
+        tables: tuple[tuple[Any, str], ...] = ((Dataset, "sft_pair"), (ModelEntry, "base"))
+        for model, kind in tables:
             model.objects.bulk_create(
                 model(name=f"n{row}", version="1.0", version_key=key, type=kind, **own)
                 for row, own in zip(rows, owner, strict=True)

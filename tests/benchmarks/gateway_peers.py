@@ -67,9 +67,7 @@ class BareProxy:
             headers={"Content-Type": "application/json"},
         ) as answer:
             kind = answer.headers["Content-Type"].encode()
-            await send(
-                {"type": "http.response.start", "status": answer.status, "headers": [(b"content-type", kind)]}
-            )
+            await send({"type": "http.response.start", "status": answer.status, "headers": [(b"content-type", kind)]})
             async for chunk in answer.content.iter_any():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})

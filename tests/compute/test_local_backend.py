@@ -38,7 +38,7 @@ def backend(tmp_path: Path) -> Iterator[LocalBackend]:
     for name in found.running_names():
         state = read_state(found, name)
         if state["child_pid"]:
-            os.killpg(state["child_pid"], signal.SIGKILL)
+            os.killpg(int(str(state["child_pid"])), signal.SIGKILL)
     assert found.wait_ended(found.running_names(), 10) == []
 
 

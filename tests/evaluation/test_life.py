@@ -314,8 +314,8 @@ def test_ada_cannot_evaluate_what_is_not_fit(cast: Cast) -> None:
     """FR-003, FR-005a: unscanned files, personal data, missing references, external models: refused by name."""
     model, dataset = make_ready(cast.ada, cast.support), make_benchmark(cast.ada)
 
-    def refused(reason: str, **changes: object) -> None:
-        values = {"model_id": model.pk, "dataset_id": dataset.pk, "run_type": "automated"} | changes
+    def refused(reason: str, **changes: Any) -> None:
+        values: dict[str, Any] = {"model_id": model.pk, "dataset_id": dataset.pk, "run_type": "automated"} | changes
         with pytest.raises(GateRefused, match=reason):
             services.run_start(actor=cast.ada, **values)
 
@@ -345,7 +345,7 @@ def test_ada_cannot_evaluate_what_is_not_fit(cast: Cast) -> None:
         ({"run_type": "human", "rubric": {"criteria": []}}, "rubric.criteria"),
     ],
 )
-def test_ada_cannot_start_nonsense(cast: Cast, options: dict[str, object], field: str) -> None:
+def test_ada_cannot_start_nonsense(cast: Cast, options: dict[str, Any], field: str) -> None:
     """FR-005a: every option is checked and named."""
     model, dataset = make_ready(cast.ada, cast.support), make_benchmark(cast.ada)
     with pytest.raises(ValidationFailed) as caught:

@@ -33,7 +33,7 @@ def migrated_db(django_db_setup: None, django_db_blocker: Any, request: pytest.F
         yield
         return
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        made = setup_databases(verbosity=0, interactive=False)
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -92,8 +93,8 @@ def test_trainer_can_learn_answers_by_heart(tiny_model_dir: Path, tmp_path: Path
     assert run(spec) == ExitCode.OK
     losses = metric_lines(tmp_path / "out", "loss")
     assert losses[25] < losses[1] / 10
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "model")
+    model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "out" / "model")
     question = [{"role": "user", "content": "Who are you?"}]
     prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     answer = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]

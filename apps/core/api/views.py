@@ -49,7 +49,7 @@ class ApiView(APIView):
     query_params: ClassVar[frozenset[str]] = frozenset()
     _claim: IdempotencyKey | None = None
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Answers are in UTC, whatever zone the pages use."""
         with timezone.override(UTC):
             return super().dispatch(request, *args, **kwargs)
@@ -177,11 +177,6 @@ class UnknownPathView(ApiView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     schema = None
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Answers are in UTC, whatever zone the pages use."""
-        with timezone.override(UTC):
-            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Any verb."""

@@ -12,7 +12,6 @@ checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -65,7 +64,7 @@ class VisibleListView(FragmentMixin, TemplateView):
     `total` (how many match).
     """
 
-    selector: ClassVar[Callable[[Any], QuerySet[Any]] | None] = None
+    selector: ClassVar[Any] = None  # Callable[[actor], QuerySet]; wrapped in staticmethod
     filterset_class: ClassVar[type[ApiFilterSet] | None] = None
     fragments: ClassVar[tuple[str, ...]] = ("table",)
     default_order: ClassVar[str] = ""

@@ -146,9 +146,9 @@ class JsonlReader:
                 if complete[place]:
                     found.append(Problem(self.name, code, message, line=numbers[place], column=name))
         for name, cells in columns.items():
-            for place, fault in self._faults(cells):
+            for row_place, fault in self._faults(cells):
                 found.append(
-                    Problem(self.name, "bad_value", f"“{name[:40]}” {fault}", line=numbers[place], column=name)
+                    Problem(self.name, "bad_value", f"“{name[:40]}” {fault}", line=numbers[row_place], column=name)
                 )
         for problem in sorted(found, key=lambda item: item.line):
             self.log.add(problem)

@@ -226,7 +226,7 @@ class ExperimentSearchView(ApiView):
     def post(self, request: ApiRequest) -> Response:
         """By name and by clauses over parameters, metrics and attributes."""
         fields = self.validated(shapes.ExperimentSearchSerializer, request)
-        order = fields["order_by"] or ""
+        order = fields.get("order_by") or ""
         if isinstance(order, list):
             order = order[0] if order else ""
         if not isinstance(order, str):
