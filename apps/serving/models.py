@@ -141,7 +141,14 @@ class EndpointRevision(TeamOwnedModel):
         indexes = [
             models.Index(
                 fields=["status"],
-                condition=Q(status__in=[RevisionStatus.PENDING, RevisionStatus.STARTING, RevisionStatus.READY]),
+                condition=Q(
+                    status__in=[
+                        RevisionStatus.WAITING,
+                        RevisionStatus.PENDING,
+                        RevisionStatus.STARTING,
+                        RevisionStatus.READY,
+                    ]
+                ),
                 name="serving_revision_live",
             )
         ]

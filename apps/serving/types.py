@@ -64,6 +64,7 @@ ENDPOINT_TRANSITIONS: Mapping[str, frozenset[str]] = {
 class RevisionStatus(models.TextChoices):
     """How one revision is.
 
+    waiting: it is for production, and nobody has approved it yet.
     pending: its files are not prepared or its process is not submitted yet.
     starting: its process was submitted; it waits for a place, starts, or is warmed up.
     ready: it answered its warm-up and may be called.
@@ -71,6 +72,7 @@ class RevisionStatus(models.TextChoices):
     retired: it was replaced or stopped.
     """
 
+    WAITING = "waiting", "Waiting for approval"
     PENDING = "pending", "Pending"
     STARTING = "starting", "Starting"
     READY = "ready", "Ready"
@@ -79,6 +81,7 @@ class RevisionStatus(models.TextChoices):
 
 
 REVISION_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    RevisionStatus.WAITING: frozenset({RevisionStatus.PENDING, RevisionStatus.FAILED, RevisionStatus.RETIRED}),
     RevisionStatus.PENDING: frozenset(
         {RevisionStatus.STARTING, RevisionStatus.READY, RevisionStatus.FAILED, RevisionStatus.RETIRED}
     ),

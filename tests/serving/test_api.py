@@ -12,7 +12,9 @@ from django.urls import reverse
 
 from apps.catalog.models import ModelEntry
 from apps.core.models import AuditEvent
-from apps.serving.models import Endpoint
+from apps.governance.models import ApprovalRequest
+from apps.serving import services
+from apps.serving.models import Endpoint, EndpointRevision
 from tests.catalog.support import CARD, EXTERNAL, make_model
 from tests.serving.support import answering_endpoint, approve, approved_model
 from tests.support.cast import ApiClient, Cast
@@ -97,13 +99,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"autoscalePolicy": [1]}, "autoscalePolicy"),
     ({"promptPolicyId": "x"}, "promptPolicyId"),
     ({"useGpu": "perhaps"}, "useGpu"),
-    ({"deploymentSpec": {"serve_target": "RAG"}}, "deploymentSpec.serveTarget"),
-    ({"deploymentSpec": {"model_family": "gpt2"}}, "deploymentSpec.modelFamily"),
-    ({"deploymentSpec": {"runtime": {"max_output_tokens": 0}}}, "deploymentSpec.runtime.maxOutputTokens"),
+    ({"deploymentSpec": {"serve_target": "RAG"}}, "deploymentSpec.serve_target"),
+    ({"deploymentSpec": {"model_family": "gpt2"}}, "deploymentSpec.model_family"),
+    ({"deploymentSpec": {"runtime": {"max_output_tokens": 0}}}, "deploymentSpec.runtime.max_output_tokens"),
     ({"deploymentSpec": {"rollout": {"strategy": "canary"}}}, "deploymentSpec.rollout"),
     (
         {"deploymentSpec": {"rollout": {"strategy": "blue-green", "traffic_split": {"old": 1, "new": 2}}}},
-        "deploymentSpec.rollout.trafficSplit",
+        "deploymentSpec.rollout.traffic_split",
     ),
     ({"useGpu": True, "deploymentSpec": {"use_gpu": False}}, "useGpu"),
     ({"visibility": "world"}, "visibility"),
@@ -135,12 +137,39 @@ def test_a_model_that_is_not_approved_is_a_422(cast: Cast, api: Api) -> None:
 
 
 def test_prod_needs_a_rollback_plan_and_an_approval(cast: Cast, api: Api, model: ModelEntry) -> None:
-    """FR-006g: prod without a rollback plan, or without an approval, is a 422 that names the missing step."""
+    """FR-006g: prod without a rollback plan is a 422; with one it waits, and only somebody else can approve it."""
     without = api(cast.ada).post(LIST, body(model, environment="prod"))
     assert (without.status_code, without.data["errors"][0]["field"]) == (422, "rollbackPlan")
     planned = api(cast.ada).post(LIST, body(model, environment="prod", rollbackPlan="Go back to 1."))
-    assert (planned.status_code, planned.data["errors"][0]["field"]) == (422, "environment")
-    assert "approval" in planned.envelope["message"]
+    assert (planned.status_code, planned.data["status"]) == (200, "deploying")
+    assert "approval" in planned.data["statusDetail"]
+    revision = EndpointRevision.objects.get()
+    assert revision.status == "waiting"
+    request = ApprovalRequest.objects.get(subject_id=revision.pk)
+    decision = f"/governance/approvals/{request.pk}/decision"
+    assert api(cast.ada).post(decision, {"decision": "approve"}).status_code == 403
+    assert api(cast.eve).post(decision, {"decision": "approve"}).status_code == 404
+    assert api(cast.chen).post(decision, {"decision": "approve", "notes": "Go."}).status_code == 200
+    revision.refresh_from_db()
+    assert revision.status == "pending"
+
+
+def test_a_rejected_prod_deployment_fails_and_the_next_one_may_be_stopped(
+    cast: Cast, api: Api, model: ModelEntry
+) -> None:
+    """FR-006g: rejected: failed with the reason; a request that nobody needs any more lapses."""
+    sent = body(model, environment="prod", rollbackPlan="Go back to 1.")
+    made = api(cast.ada).post(LIST, sent).data
+    first = EndpointRevision.objects.get()
+    request = ApprovalRequest.objects.get(subject_id=first.pk)
+    api(cast.chen).post(f"/governance/approvals/{request.pk}/decision", {"decision": "reject", "notes": "No."})
+    services.endpoint_follow(made["id"])
+    rejected = api(cast.ada).get(f"{LIST}/{made['id']}").data
+    assert rejected["status"] == "failed"
+    assert "rejected" in rejected["statusDetail"]
+    assert api(cast.ada).post(f"{LIST}/{made['id']}/redeploy", {}).data["status"] == "deploying"
+    assert api(cast.ada).patch(f"{LIST}/{made['id']}", {"status": "stopped"}).data["status"] == "stopped"
+    assert [one.status for one in ApprovalRequest.objects.order_by("created_at")] == ["rejected", "lapsed"]
 
 
 def test_a_taken_route_is_a_409_that_does_not_say_by_whom(cast: Cast, api: Api, endpoint: Endpoint) -> None:

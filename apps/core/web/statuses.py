@@ -55,6 +55,7 @@ _LOOKS: dict[str, Look] = {
     "passed": Look("success", "circle-check"),
     "warning": Look("warning", "alert-triangle"),
     # serving
+    "waiting": Look("warning", "hourglass"),
     "deploying": Look("info", "loader-2", active=True),
     "updating": Look("info", "loader-2", active=True),
     "stopping": Look("warning", "loader-2", active=True),

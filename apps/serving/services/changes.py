@@ -23,7 +23,7 @@ from apps.serving.services.revisions import (
     FOLLOW,
     external_runtime,
     require_deployable,
-    require_environment_open,
+    require_rollback_plan,
     revision_add,
 )
 from apps.serving.specs import ServingSpec, spec_build
@@ -137,7 +137,7 @@ def endpoint_redeploy(
         wanted=options, external_runtime=external_runtime(model), model_family=model.model_family, base=base
     )
     require_deployable(model)
-    require_environment_open(endpoint.environment, endpoint.rollback_plan)
+    require_rollback_plan(endpoint.environment, endpoint.rollback_plan)
     if model.pk != endpoint.model_id:
         endpoint.version = model.version
         lineage_add(
@@ -170,7 +170,7 @@ def endpoint_rollback(*, actor: User | None, endpoint_id: UUID | str, revision: 
     endpoint = _locked(actor, endpoint_id, "serving_endpoint.rollback")
     goal = _rollback_goal(endpoint, revision)
     require_deployable(goal.model)
-    require_environment_open(endpoint.environment, endpoint.rollback_plan)
+    require_rollback_plan(endpoint.environment, endpoint.rollback_plan)
     endpoint.version = goal.model_version
     made = revision_add(
         endpoint=endpoint,

@@ -23,7 +23,7 @@ from apps.serving.services.following import endpoint_settle
 from apps.serving.services.revisions import (
     external_runtime,
     require_deployable,
-    require_environment_open,
+    require_rollback_plan,
     revision_add,
 )
 from apps.serving.specs import spec_build
@@ -59,7 +59,7 @@ def endpoint_deploy(
     Raises:
         ValidationFailed: a field is wrong, or names a model or team that ``actor`` cannot use.
         PermissionRefused: roles or a policy.
-        GateRefused: the model is not approved, scanned and unchanged; or the environment needs an approval.
+        GateRefused: the model is not approved, scanned and unchanged; or production without a rollback plan.
         Conflict: the route is taken in this environment.
     """
     environment, name = _environment(environment), _route(route)
@@ -75,7 +75,7 @@ def endpoint_deploy(
         raise ValidationFailed.field("visibility", "invalid", "visibility must be team or organisation.")
     spec = spec_build(wanted=options, external_runtime=external_runtime(model), model_family=model.model_family)
     require_deployable(model)
-    require_environment_open(environment, rollback_plan)
+    require_rollback_plan(environment, rollback_plan)
     try:
         with transaction.atomic():
             endpoint = Endpoint.objects.create(

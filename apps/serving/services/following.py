@@ -24,9 +24,10 @@ from apps.compute.types import ReasonCode, WorkloadState
 from apps.core import audit, clock
 from apps.core.tasks import enqueue
 from apps.core.transitions import transition
+from apps.governance.services import approvals_lapse
 from apps.serving.models import Endpoint, EndpointRevision
 from apps.serving.selectors import LINEAGE_KIND, revision_workload
-from apps.serving.services.revisions import ROLL_OUT
+from apps.serving.services.revisions import APPROVAL_KIND, ROLL_OUT
 from apps.serving.types import (
     ENDPOINT_TRANSITIONS,
     REVISION_TRANSITIONS,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 WARM_UP = "apps.serving.tasks.revision_warm_up"
-LIVE = (RevisionStatus.PENDING, RevisionStatus.STARTING, RevisionStatus.READY)
+LIVE = (RevisionStatus.WAITING, RevisionStatus.PENDING, RevisionStatus.STARTING, RevisionStatus.READY)
 #: A server that was well for this long may die again without its earlier deaths counting.
 _FORGIVEN_AFTER = timedelta(minutes=10)
 _BACKOFF_SECONDS = (1, 10, 30, 60)
@@ -167,7 +168,13 @@ def revision_fail(endpoint: Endpoint, revision: EndpointRevision, detail: str) -
 
 
 def revision_retire(endpoint: Endpoint, revision: EndpointRevision) -> None:
-    """A revision is not needed any more; its process is asked to end."""
+    """A revision is not needed any more; its process is asked to end, an open request for it lapses."""
+    if revision.status == RevisionStatus.WAITING:
+        approvals_lapse(kind=APPROVAL_KIND, subject_id=revision.pk, reason="It is not wanted any more.")
+        revision.refresh_from_db(fields=["status"])
+        if revision.status not in LIVE:
+            _refresh(endpoint, revision)
+            return
     transition(
         revision,
         RevisionStatus.RETIRED,
@@ -219,7 +226,7 @@ def _derive(endpoint: Endpoint) -> tuple[EndpointStatus, str]:
         if endpoint.health_failures >= _FAILED_CHECKS:
             return EndpointStatus.DEGRADED, f"The last {endpoint.health_failures} health checks failed."
         return EndpointStatus.HEALTHY, wanted.status_detail
-    if wanted.status in (RevisionStatus.PENDING, RevisionStatus.STARTING):
+    if wanted.status in (RevisionStatus.WAITING, RevisionStatus.PENDING, RevisionStatus.STARTING):
         return EndpointStatus.DEPLOYING, f"{wanted.status_detail}{meanwhile}"
     detail = f"Revision {wanted.number} failed: {wanted.status_detail}"
     return (EndpointStatus.DEGRADED if answers else EndpointStatus.FAILED), f"{detail}{meanwhile}"

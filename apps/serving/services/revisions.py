@@ -9,16 +9,18 @@ from django.db.models import Max
 from apps.catalog.services import model_external_target, model_require_deployable
 from apps.core.errors import GateRefused
 from apps.core.tasks import enqueue
+from apps.governance.services import approval_request
 from apps.integrations.runtimes import runtime_for_provider
 from apps.serving.models import Endpoint, EndpointRevision
 from apps.serving.specs import ServingSpec
-from apps.serving.types import Environment, RevisionChange
+from apps.serving.types import Environment, RevisionChange, RevisionStatus
 
 if TYPE_CHECKING:
     from apps.accounts.models import User
     from apps.catalog.models import ModelEntry
 
 ROLL_OUT = "apps.serving.tasks.revision_roll_out"
+APPROVAL_KIND = "production_deployment"
 FOLLOW = "apps.serving.tasks.endpoint_follow"
 
 
@@ -34,19 +36,12 @@ def require_deployable(model: ModelEntry) -> None:
     model_require_deployable(model=model)
 
 
-def require_environment_open(environment: str, rollback_plan: str) -> None:
-    """Production is deployed to through an approval only. Raises ``GateRefused`` naming the missing step."""
-    if environment != Environment.PROD:
-        return
-    if not rollback_plan.strip():
+def require_rollback_plan(environment: str, rollback_plan: str) -> None:
+    """Production is deployed to only with a plan for the way back. Raises ``GateRefused``."""
+    if environment == Environment.PROD and not rollback_plan.strip():
         raise GateRefused.field(
             "rollbackPlan", "required", "rollbackPlan is required for prod: say how to go back if it goes wrong."
         )
-    raise GateRefused.field(
-        "environment",
-        "approval_required",
-        "A production deployment needs its own approval, and requests for it cannot be made yet. Deploy to dev or stg.",
-    )
 
 
 def revision_add(
@@ -58,7 +53,12 @@ def revision_add(
     change: RevisionChange,
     restores: int | None = None,
 ) -> EndpointRevision:
-    """Number and store a new revision of a locked endpoint, make it the wanted one, and start its rollout."""
+    """Number and store a new revision of a locked endpoint and make it the wanted one.
+
+    Its rollout starts at once; in production it waits for the approval that is asked for here (``GateRefused``
+    when it cannot even be asked for).
+    """
+    waits = endpoint.environment == Environment.PROD
     last = endpoint.revisions.aggregate(last=Max("number"))["last"] or 0
     revision = EndpointRevision.objects.create(
         endpoint=endpoint,
@@ -74,7 +74,8 @@ def revision_add(
         change=change,
         restores=restores,
         spec=spec.to_json(),
-        status_detail="Waiting to be prepared.",
+        status=RevisionStatus.WAITING if waits else RevisionStatus.PENDING,
+        status_detail="Waiting for the approval of this production deployment." if waits else "Waiting to be prepared.",
     )
     endpoint.wanted = revision
     endpoint.model = model
@@ -83,5 +84,8 @@ def revision_add(
     endpoint.autoscale_policy = spec.autoscale_policy
     endpoint.stop_requested = False
     endpoint.save()
-    enqueue(ROLL_OUT, str(revision.pk))
+    if waits:
+        approval_request(actor=actor, kind=APPROVAL_KIND, subject_id=revision.pk)
+    else:
+        enqueue(ROLL_OUT, str(revision.pk))
     return revision
