@@ -28,7 +28,7 @@ def test_transformers_serve_is_started_with_a_bounded_cache() -> None:
     """FR-006m: the embedded default: continuous batching, CPU, offline, threads and cache bounded."""
     plan = runtime_get("transformers").launch(REQUEST)
     command = " ".join(plan.command)
-    assert "serve /srv/m --continuous-batching --device cpu --dtype bfloat16" in command
+    assert "-m workers.transformers_serve /srv/m --continuous-batching --device cpu --dtype bfloat16" in command
     assert f"--host 127.0.0.1 --port {PORT_PLACEHOLDER}" in command
     assert "--cb-num-blocks 8" in command
     assert (plan.env["OMP_NUM_THREADS"], plan.env["HF_HUB_OFFLINE"]) == ("2", "1")

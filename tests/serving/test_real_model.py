@@ -73,11 +73,22 @@ def test_a_real_model_is_deployed_and_chats(
             assert chunks[-1].usage is not None
             assert 1 <= chunks[-1].usage.completion_tokens <= 8
             assert all(chunk.model == "support-assistant" for chunk in chunks)
+
+            def answer(temperature: float) -> str:
+                said = client.chat.completions.create(
+                    model=endpoint.route, messages=question, max_tokens=16, temperature=temperature
+                )
+                return said.choices[0].message.content or ""
+
+            # Each request has its own temperature, whatever the first one (the warm-up) asked for.
+            assert answer(0) == answer(0)
+            assert answer(2) != answer(0)
             text = client.completions.create(model=endpoint.route, prompt="Thank you", max_tokens=4)
             assert text.usage is not None
         assert running.flush()
     finally:
         running.server.stop()
-    booked = sum(int(row.quantity) for row in UsageRecord.objects.filter(kind="tokens_out"))
-    expected = whole.usage.completion_tokens + chunks[-1].usage.completion_tokens + text.usage.completion_tokens
-    assert booked == expected
+    assert UsageRecord.objects.filter(kind="requests").count() == 7
+    counted = [int(row.quantity) for row in UsageRecord.objects.filter(kind="tokens_out")]
+    for usage in (whole.usage, chunks[-1].usage, text.usage):
+        assert usage.completion_tokens in counted

@@ -31,7 +31,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "prediction": (None,),
     "web_search_options": (None,),
     "suffix": (None, ""),
-    "top_p": (None,),
+    "top_p": (None, 1),
     "seed": (None,),
     "stop": (None, []),
 }

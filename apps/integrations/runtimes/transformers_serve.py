@@ -9,14 +9,13 @@ What it is like (5.23), and what follows for us:
 - Its cache takes 60 % of the machine's free memory unless it is told otherwise, and filling that with zeros
   makes its first request last a minute: we say how many blocks. It is warmed up before it is called healthy.
 - Answers name the model ``DIRECTORY@main``.
-- With continuous batching, temperature and top_p are those of the first request of the process's life: the
-  warm-up sets them (see ``WARM_UP_SAMPLING``); ``max_tokens`` is honoured per request.
+- With continuous batching it samples every request as its first one asked. ``workers.transformers_serve`` starts
+  the same program with each request's own temperature connected; top_p per request it cannot do.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -30,7 +29,6 @@ _ACCEPTS = frozenset(
         "prompt",
         "suffix",
         "temperature",
-        "top_p",
         "seed",
         "max_tokens",
         "max_completion_tokens",
@@ -38,18 +36,12 @@ _ACCEPTS = frozenset(
     }
 )
 
+#: Where ``workers`` is found.
+_SOURCE = Path(__file__).resolve().parents[3]
 _BLOCK_TOKENS = 256
 _LEAST_BLOCKS = 8
 #: Tokens worked on in one step; long prompts are read in pieces of this size.
 _BATCH_TOKENS = 512
-
-
-def _program() -> str:
-    """The ``transformers`` command of the environment that runs the portal, else the one on the path."""
-    beside = Path(sys.executable).with_name("transformers")
-    if beside.exists():
-        return str(beside)
-    return shutil.which("transformers") or "transformers"
 
 
 class TransformersServe:
@@ -64,8 +56,9 @@ class TransformersServe:
         """Command and environment. One torch thread by default: two busy processes with all threads each
         run twenty times slower than with one each."""
         command = (
-            _program(),
-            "serve",
+            sys.executable,
+            "-m",
+            "workers.transformers_serve",
             request.model_dir,
             "--continuous-batching",
             "--device",
@@ -86,6 +79,7 @@ class TransformersServe:
         return LaunchPlan(
             command=command,
             env={
+                "PYTHONPATH": str(_SOURCE),
                 "OMP_NUM_THREADS": threads,
                 "MKL_NUM_THREADS": threads,
                 "OMP_WAIT_POLICY": "PASSIVE",
