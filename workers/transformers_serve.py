@@ -41,7 +41,8 @@ def connect(manager: type[Any]) -> None:
     def init_cb(self: Any, model: Any, gen_config: Any) -> None:
         # Called for each request right before it is added, without a pause in between.
         self.wanted = gen_config
-        if self._cb is not None:
+        known: Any = self._cb
+        if known is not None:
             return
         shared = copy.deepcopy(gen_config)
         # Anything but 1, or the step that divides by the temperature would be left out for good.
