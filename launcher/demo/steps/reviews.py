@@ -101,10 +101,10 @@ def review_as(demo: Demo, name: str, path: str) -> None:
 
 
 def opinion(name: str, sample: dict[str, Any]) -> dict[str, Any]:
-    """What a reviewer thinks: how many of the reference's words are there; Ben is milder than Chen."""
+    """What a reviewer thinks: how near the words are to the reference's; Ben is milder than Chen."""
     wanted = _words(sample.get("reference"))
     given = _words(sample.get("output"))
-    overlap = len(wanted & given) / max(1, len(wanted))
+    overlap = 2 * len(wanted & given) / max(1, len(wanted) + len(given))
     score = 1 + round(4 * overlap)
     if name == "ben":
         score = min(5, score + 1)
