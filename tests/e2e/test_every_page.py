@@ -30,8 +30,25 @@ PAGES = (
     "/models/new/",
     "/models/{ready_model}/",
     "/models/{bare_model}/",
+    "/models/{base_model}/",
+    "/models/{base_model}/compare/{ready_model}/",
+    "/training/",
+    "/training/new/",
+    "/training/{running_job}/",
+    "/training/{failed_job}/",
+    "/training/{running_job}/experiment/",
+    "/evaluations/",
+    "/evaluations/new/",
+    "/evaluations/{run}/",
+    "/evaluations/{reviewed_run}/",
+    "/evaluations/compare/?runIds={other_run},{run}",
+    "/endpoints/",
+    "/endpoints/new/",
+    "/endpoints/{endpoint}/",
+    "/chat/",
     "/governance/costs/",
 )
+REVIEWER_PAGES = ("/", "/approvals/", "/evaluations/reviews/", "/evaluations/reviews/{waiting_run}/")
 ADMIN_PAGES = (
     "/governance/audit/",
     "/governance/audit/verify/",
@@ -60,7 +77,7 @@ def test_every_page_is_accessible_and_obeys_the_policy(open_as: Open, scheme: st
     # The dark page has the same structure, only other colours.
     rules = ["color-contrast"] if scheme == "dark" else None
     problems: dict[str, Any] = {}
-    for person, paths in (("ada", PAGES), ("dana", ADMIN_PAGES)):
+    for person, paths in (("ada", PAGES), ("ben", REVIEWER_PAGES), ("dana", ADMIN_PAGES)):
         someone = open_as(person, color_scheme=scheme, reduced_motion="reduce")
         for path in paths:
             someone.go(path.format(**someone.portal.made))
@@ -81,7 +98,7 @@ def test_sign_in_page_is_accessible(open_as: Open) -> None:
 def test_no_page_scrolls_sideways_on_a_narrow_screen(open_as: Open) -> None:
     """Narrow screens: tables scroll inside their card, the page never does."""
     wide = {}
-    for person, paths in (("ada", PAGES), ("dana", ADMIN_PAGES)):
+    for person, paths in (("ada", PAGES), ("ben", REVIEWER_PAGES), ("dana", ADMIN_PAGES)):
         someone = open_as(person, viewport={"width": 390, "height": 844})
         for path in paths:
             someone.go(path.format(**someone.portal.made))
