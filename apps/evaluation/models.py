@@ -64,7 +64,8 @@ class EvaluationRun(TeamOwnedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_run_type_display()} of {self.model} on {self.dataset}"
+        kind = self.get_run_type_display()
+        return f"{kind if kind.endswith('review') else f'{kind} run'} of {self.model} on {self.dataset}"
 
     def get_absolute_url(self) -> str:
         """The run's page."""

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.catalog.selectors import models_visible_to
@@ -59,12 +59,12 @@ class Source:
 
     def page_of(self, key: object) -> str:
         """Page of the thing with this id."""
-        return _reverse(self.detail_url, key)
+        return reverse(self.detail_url, args=[key])
 
     @property
     def url(self) -> str:
         """Page of the list."""
-        return _reverse(self.list_url)
+        return reverse(self.list_url)
 
 
 SOURCES: tuple[Source, ...] = (
@@ -119,13 +119,6 @@ SOURCES: tuple[Source, ...] = (
         ("route", "environment", "model__name", "team__name"),
     ),
 )
-
-
-def _reverse(name: str, *args: object) -> str:
-    try:
-        return reverse(name, args=args)
-    except NoReverseMatch:
-        return ""
 
 
 def _uuids(ids: Collection[str]) -> list[UUID]:

@@ -113,7 +113,7 @@ def test_no_page_scrolls_sideways_on_a_narrow_screen(open_as: Open) -> None:
 )
 def test_screenshot_for_the_readme(open_as: Open) -> None:
     """The README shows what the browser shows."""
-    ada = open_as("ada", viewport={"width": 1280, "height": 800}, device_scale_factor=2)
+    ada = open_as("ada", viewport={"width": 1280, "height": 800}, device_scale_factor=1.5)
     ada.go("/")
     target = ROOT / "docs" / "images" / "home.png"
     target.parent.mkdir(parents=True, exist_ok=True)
