@@ -14,12 +14,16 @@ from collections.abc import Callable
 import redis
 import redis.asyncio
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 logger = logging.getLogger(__name__)
 
-CHANNEL = "llmops:gateway:forget"
 _RETRY_SECONDS = 2.0
+
+
+def channel_name() -> str:
+    """One channel for each database: portals that share a Valkey do not disturb each other."""
+    return f"llmops:gateway:forget:{connection.settings_dict['NAME']}"
 
 
 def forget_everywhere() -> None:
@@ -32,7 +36,7 @@ def _publish() -> None:
         return
     try:
         with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as client:
-            client.publish(CHANNEL, "1")
+            client.publish(channel_name(), "1")
     except (redis.RedisError, OSError) as error:
         logger.warning("gateway.forget.not_sent", extra={"reason": str(error)})
 
@@ -63,7 +67,7 @@ class Listener:
             client = redis.asyncio.Redis.from_url(self._url, socket_connect_timeout=2)
             try:
                 async with client, client.pubsub() as channel:
-                    await channel.subscribe(CHANNEL)
+                    await channel.subscribe(channel_name())
                     async for message in channel.listen():
                         self._forget()
                         if message["type"] == "subscribe":

@@ -120,6 +120,7 @@ def test_cancelled_job_leaves_no_process_and_no_folder(
     settings.API_BASE_URL = "http://127.0.0.1:9"
     job = make_job(cast.ada, dataset, tiny, hyperparameters=PARAMETERS | {"max_steps": 5000})
     drive(job, "running", seconds=120)
+    eventually(lambda: bool(services.job_log_tail(job, 5)), seconds=120, what="a first log line")
     services.job_cancel(actor=cast.ada, job_id=job.pk)
     job.refresh_from_db()
     assert job.status == "cancelled"

@@ -4,14 +4,13 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('catalog', '0001_initial'),
+        ("catalog", "0001_initial"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='modelfile',
-            options={'ordering': ['filename'], 'verbose_name': 'model file'},
+            name="modelfile",
+            options={"ordering": ["filename"], "verbose_name": "model file"},
         ),
     ]
