@@ -36,7 +36,7 @@ VERBS = {
     "run": ("base", "workers", "demo"),
     "demo": ("base", "workers", "demo"),
     "test": ("dev", "demo"),
-    "lint": ("dev",),
+    "lint": ("dev", "demo"),  # the pins of both are checked
     "format": ("dev",),
     "bench": ("dev", "demo"),
     "services": ("base",),
