@@ -92,7 +92,8 @@ class Seaweed:
             "127.0.0.1",
         ]
         command += [f"-{name}.port={port}" for name, port in ports.items()]
-        command += ["-filer", "-s3", f"-s3.config={config}", f"-s3.port={self.port}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        command += ["-filer", "-s3", f"-s3.config={config}", f"-s3.port={self.port}"]
+        command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else both take a fixed port, once per machine
         command += ["-master.volumeSizeLimitMB=64", "-volume.max=100"]
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
