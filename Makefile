@@ -21,7 +21,7 @@ test:  ## all tests; ARGS="tests/core -k name" narrows
 lint:  ## every check that CI makes, without the tests
 	@$(BOOT) lint
 
-format:  ## format Python and templates
+format:  ## format Python, mend what can be mended, check the templates
 	@$(BOOT) format
 
 services:  ## only the servers (PostgreSQL, Valkey; S3=1 adds an S3 store), in the background

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.password_validation import password_validators_help_texts
 
 from apps.accounts.models import Team, User
 from apps.core.permissions import Scope, teams_where
@@ -30,6 +31,33 @@ class SignInForm(forms.Form):
     password = forms.CharField(
         strip=False, max_length=1000, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
     )
+
+
+class PasswordForm(forms.Form):
+    """One's own new password, typed twice."""
+
+    current_password = forms.CharField(
+        strip=False, max_length=1000, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )
+    new_password = forms.CharField(
+        strip=False,
+        max_length=1000,
+        help_text=" ".join(password_validators_help_texts()),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    repeated = forms.CharField(
+        label="New password again",
+        strip=False,
+        max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Both new passwords must be the same; the second is not handed on."""
+        data = super().clean() or {}
+        if data.pop("repeated", None) != data.get("new_password"):
+            self.add_error("repeated", "The two new passwords differ. Type the same one twice.")
+        return data
 
 
 class TokenForm(forms.Form):

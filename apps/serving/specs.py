@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 
 from apps.core.errors import FieldError, ValidationFailed
+from apps.core.quantities import cpu_cores, memory_bytes
 from apps.integrations.runtimes import runtime_for_image, runtime_get, runtime_keys
-from apps.serving.quantities import cpu_cores, memory_bytes
 
 MAX_REPLICAS = 100
 _LIMITS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
-_QUANTITIES = {"cpu": cpu_cores, "memory": memory_bytes}
+_QUANTITIES: dict[str, Callable[[str], Decimal | int]] = {"cpu": cpu_cores, "memory": memory_bytes}
 _CAMEL = {
     "cpu_request": "cpuRequest",
     "cpu_limit": "cpuLimit",
@@ -146,7 +147,7 @@ def _framework(said: Mapping[str, Any], image: str, base: ServingSpec | None, er
 
 
 def _check_limits(limits: Mapping[str, str], errors: list[FieldError]) -> None:
-    values: dict[str, float] = {}
+    values: dict[str, Decimal | int] = {}
     for name, text in limits.items():
         try:
             values[name] = _QUANTITIES[name.partition("_")[0]](text)

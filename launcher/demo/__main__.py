@@ -16,6 +16,7 @@ from launcher.demo.client import Client, RefusedError, StepFailedError
 from launcher.demo.context import Demo
 from launcher.demo.state import DONE, FAILED, DemoState
 from launcher.demo.steps import STEPS
+from launcher.instance import running_instance
 from launcher.paths import ROOT, var_dir
 from launcher.processes import LauncherError
 
@@ -97,9 +98,15 @@ def tell_people(state: DemoState, base_url: str) -> None:
         say(f"  {person.username:<6} {', '.join(person.roles)}{where}")
 
 
+def _default_url() -> str:
+    """The portal of this folder when it runs, whatever its port; else where `make run` would put one."""
+    running = running_instance(var_dir())
+    return running.url if running and running.pid else f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="launcher.demo", description="Walk the demo over the HTTP API.")
-    parser.add_argument("--base-url", default=os.environ.get("BASE_URL") or "http://127.0.0.1:8000")
+    parser.add_argument("--base-url", default=os.environ.get("BASE_URL") or _default_url())
     base_url = parser.parse_args(arguments).base_url.rstrip("/")
     try:
         state = DemoState(var_dir() / "demo.json")

@@ -14,6 +14,8 @@ from launcher.demo.context import Demo, Step
 from launcher.demo.material import PERSONAL_ROWS, support_answers, write_benchmark, write_support_questions
 from launcher.demo.state import DONE, FAILED, WAITING, DemoState
 from launcher.demo.steps import STEPS
+from launcher.demo.steps.account import cost_lines
+from launcher.instance import claim_instance
 from launcher.processes import LauncherError
 
 pytest.importorskip("chatterbot_corpus", reason="requirements/demo.txt is not installed")
@@ -108,3 +110,27 @@ def test_benchmark_is_not_among_the_training_rows(tmp_path: Path) -> None:
 def test_steps_have_keys_of_their_own() -> None:
     """Issue 2: the home page tells steps apart by key."""
     assert len({step.key for step in STEPS}) == len(STEPS) >= 10
+
+
+def test_demo_finds_the_portal_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 2: `make demo` beside a portal on another port finds it; else PORT, else 8000."""
+    monkeypatch.setenv("LLMOPS_VAR_DIR", str(tmp_path))
+    monkeypatch.delenv("PORT", raising=False)
+    assert demo_main._default_url() == "http://127.0.0.1:8000"
+    monkeypatch.setenv("PORT", "8055")
+    assert demo_main._default_url() == "http://127.0.0.1:8055"
+    with claim_instance(tmp_path, "http://127.0.0.1:8123"):
+        assert demo_main._default_url() == "http://127.0.0.1:8123"
+
+
+def test_costs_are_told_by_kind_without_exponents() -> None:
+    """Issue 2: two evaluations are one line; a very small sum is a sum, not 1.5e-05."""
+    rows = [
+        {"resourceType": "evaluation", "tokenCount": 1978, "costAmount": 0.001513, "costCurrency": "EUR"},
+        {"resourceType": "evaluation", "tokenCount": 1199, "costAmount": 0.000788, "costCurrency": "EUR"},
+        {"resourceType": "serving", "tokenCount": 56, "costAmount": 1.5e-05, "costCurrency": "EUR"},
+    ]
+    assert cost_lines(rows) == [
+        "evaluation (2 runs): 3,177 tokens, 0.002301 EUR",
+        "serving: 56 tokens, 0.000015 EUR",
+    ]

@@ -7,7 +7,7 @@ from apps.accounts.services.people import (
     user_create,
     user_deactivate,
 )
-from apps.accounts.services.sign_in import sign_in, sign_out
+from apps.accounts.services.sign_in import password_change, sign_in, sign_out
 from apps.accounts.services.tokens import (
     IssuedToken,
     token_authenticate,
@@ -20,6 +20,7 @@ __all__ = [
     "IssuedToken",
     "membership_grant",
     "membership_revoke",
+    "password_change",
     "sign_in",
     "sign_out",
     "team_create",

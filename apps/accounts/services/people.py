@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from apps.accounts.models import Membership, Team, User
+from apps.accounts.services.passwords import password_check
 from apps.core import audit, clock
 from apps.core.errors import Conflict, Denial, FieldError, PermissionRefused, ValidationFailed
 from apps.core.permissions import Role, can
@@ -51,14 +51,13 @@ def user_create(
     """
     _require(actor, "user.manage")
     user = User(username=username, email=email, first_name=first_name, last_name=last_name)
+    password_check(password, user)
     try:
-        validate_password(password, user)
         user.clean_fields(exclude=["password"])
     except ValidationError as error:
-        fields = error.error_dict if hasattr(error, "error_dict") else {"password": error.error_list}
         rows = [
             FieldError(name, item.code or "invalid", text)
-            for name, items in fields.items()
+            for name, items in error.error_dict.items()
             for item in items
             for text in item.messages
         ]

@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView, View
 
 from apps.accounts import selectors, services
-from apps.accounts.forms import SignInForm, TokenForm
+from apps.accounts.forms import PasswordForm, SignInForm, TokenForm
 from apps.accounts.models import ApiToken, Membership, User
 from apps.core import clock
 from apps.core.errors import NotAuthenticated, RateLimited
@@ -109,6 +109,26 @@ class ProfileView(ActorMixin, TemplateView):
         tokens = ApiToken.objects.filter(user=self.actor, bound_type="", revoked_at=None)
         context |= {"groups": groups, "token_count": tokens.filter(expires_at__gt=clock.now()).count()}
         return context
+
+
+@method_decorator([never_cache, sensitive_post_parameters()], name="dispatch")
+class PasswordView(ServiceFormView):
+    """Changes one's own password."""
+
+    template_name = "accounts/password_form.html"
+    form_class = PasswordForm
+
+    def perform(self, form: Any) -> User:
+        """Hand both passwords to the service."""
+        return services.password_change(request=self.request, **form.cleaned_data)
+
+    def succeeded(self, form: Any) -> HttpResponse:
+        """Back to the profile."""
+        return go_to(
+            self.request,
+            reverse("accounts:profile"),
+            "Your password is changed. Other browsers that were signed in as you have to sign in again.",
+        )
 
 
 class TokenListView(VisibleListView):

@@ -95,8 +95,13 @@ def recommended(differences: Sequence[Difference], samples: int) -> Recommendati
 
 def _sentence(entry: Difference, word: str) -> str:
     name = _LABELS.get(entry.metric, entry.metric)
-    interval = f"95 % interval {entry.low:+.3g} to {entry.high:+.3g}, p = {entry.p_value:.3f}"
+    interval = f"95 % interval {entry.low:+.3g} to {entry.high:+.3g}, {_chance(entry.p_value)}"
     return f"{name} is {word}: {entry.run_a:.3g} to {entry.run_b:.3g} ({interval}, {entry.samples} samples)."
+
+
+def _chance(p_value: float) -> str:
+    """Nothing is certain: what rounds to zero is named by its bound."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def _visible(actor: User, run_id: str) -> EvaluationRun:

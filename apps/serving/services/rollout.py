@@ -19,13 +19,13 @@ from apps.compute.services import workload_submit, workload_unplaceable
 from apps.compute.types import HttpProbe, SlotClass, WorkloadKind, WorkloadSpec, WorkloadState
 from apps.core import clock
 from apps.core.errors import DomainError, GateRefused, InfrastructureError, Unavailable
+from apps.core.quantities import cpu_cores, memory_bytes
 from apps.core.tasks import enqueue
 from apps.core.transitions import transition
 from apps.integrations.outbound import OutboundPolicy, OutboundRefused, check_url
 from apps.integrations.runtimes import LaunchRequest, Upstream, external_upstream, runtime_get
 from apps.integrations.runtimes.probing import ProbeResult, check_health, warm_up
 from apps.serving.models import Endpoint, EndpointRevision
-from apps.serving.quantities import cpu_cores, memory_bytes
 from apps.serving.selectors import OWNER_TYPE, revision_workload
 from apps.serving.services.following import WARM_UP, endpoint_follow, endpoint_settle, revision_fail
 from apps.serving.services.revisions import ROLL_OUT
@@ -118,7 +118,7 @@ def _roll_out_files(revision: EndpointRevision) -> None:
         command=plan.command,
         env=plan.env,
         working_dir=str(folder.parent),
-        cpu=cpu_cores(spec.cpu_request),
+        cpu=float(cpu_cores(spec.cpu_request)),
         memory_bytes=memory_bytes(spec.memory_limit),
         gpu_count=spec.gpu_count,
         image=spec.image,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from typing import Any
 
 from launcher.demo.client import StepFailedError
@@ -17,11 +18,8 @@ COST_SECONDS = 180.0
 
 def run(demo: Demo) -> str:
     profiles = _wait_cost(demo)
-    for profile in profiles:
-        demo.tell(
-            f"{profile['resourceType']}: {profile['tokenCount']} tokens, "
-            f"{profile['costAmount']} {profile['costCurrency']}"
-        )
+    for line in cost_lines(profiles):
+        demo.tell(line)
     today = time.strftime("%Y-%m-%d", time.gmtime())
     total = demo.dana.get("/governance/observability/cost-aggregate", startDate=today, endDate=today)
     events = demo.finn.get("/audit/logs", limit=1000)
@@ -34,6 +32,20 @@ def run(demo: Demo) -> str:
         raise StepFailedError(f"The audit chain does not verify: {(done.stdout + done.stderr).strip()[-500:]}")
     spent = f"{total['totalTokens']} tokens, {total['totalCost']} {total['currency']}"
     return f"{spent} so far; the audit chain verifies"
+
+
+def cost_lines(profiles: list[dict[str, Any]]) -> list[str]:
+    """One line per kind of use: how many things, their tokens, their cost with six decimals."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for profile in profiles:
+        kinds.setdefault(str(profile["resourceType"]), []).append(profile)
+    lines = []
+    for kind, rows in kinds.items():
+        tokens = sum(int(row["tokenCount"]) for row in rows)
+        cost = sum((Decimal(str(row["costAmount"])) for row in rows), Decimal(0))
+        count = f" ({len(rows)} runs)" if len(rows) > 1 else ""
+        lines.append(f"{kind}{count}: {tokens:,} tokens, {cost:.6f} {rows[0]['costCurrency']}")
+    return lines
 
 
 def _wait_cost(demo: Demo) -> list[dict[str, Any]]:

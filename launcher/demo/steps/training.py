@@ -6,6 +6,7 @@ from typing import Any
 
 from launcher.demo.client import StepFailedError
 from launcher.demo.context import Demo
+from launcher.demo.steps.base_model import wait_scanned
 
 OUTPUT_NAME = "support-assistant"
 CARD = {
@@ -28,6 +29,7 @@ def run(demo: Demo) -> str:
     )
     model_id = str(job["outputModelEntryId"])
     demo.state.remember(tuned_model_id=model_id)
+    wait_scanned(demo, model_id)  # its files are scanned like anybody's, before anything may run them
     losses = _losses(demo, job_id)
     if not losses:
         raise StepFailedError("The job ended without a single metric.", "See the job's log in the portal.")
