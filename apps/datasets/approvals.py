@@ -13,6 +13,7 @@ from apps.core import audit, clock
 from apps.core.transitions import transition
 from apps.datasets.gates import dataset_gates
 from apps.datasets.models import Dataset
+from apps.datasets.retention import retention_end
 from apps.datasets.selectors import dataset_digest
 from apps.datasets.types import DATASET_TRANSITIONS, DatasetStatus
 from apps.governance.registry import ApprovalSubject, Stage
@@ -53,14 +54,16 @@ class DatasetApproval(ApprovalSubject):
         self._record(obj, actor, "submitted", request)
 
     def on_approved(self, obj: Dataset, *, actor: User | None, request: ApprovalRequest) -> None:
-        """May be used by jobs; immutable."""
+        """May be used by jobs; immutable. A retention period counts from now."""
+        now = clock.now()
         transition(
             obj,
             DatasetStatus.APPROVED,
             DATASET_TRANSITIONS,
             approved_by=actor,
-            approved_at=clock.now(),
+            approved_at=now,
             digest=request.digest,
+            retention_until=retention_end(obj, now),
         )
         self._record(obj, actor, "approved", request)
 

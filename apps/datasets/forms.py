@@ -9,6 +9,7 @@ from django import forms
 from apps.accounts.models import User
 from apps.core.models import Visibility
 from apps.core.permissions import teams_where
+from apps.datasets.datasheet import MAX_TEXT, SHEET_FIELDS, SHEET_KEY, sheet_of, with_sheet
 from apps.datasets.models import Dataset
 from apps.datasets.types import DATASET_TYPE_LABELS, DatasetType
 
@@ -30,14 +31,66 @@ class DatasetForm(forms.Form):
         max_length=2000,
         help_text="Where the data comes from. Recorded, never read.",
     )
-    metadata = forms.JSONField(
-        required=False, widget=_JSON, help_text="Any JSON object: source, consent, licence, retention, contact."
+    what = forms.CharField(
+        required=False,
+        label="What it is",
+        max_length=MAX_TEXT,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="What the rows are, and what for.",
     )
+    source = forms.CharField(
+        required=False, label="Source", max_length=MAX_TEXT, help_text="Where the data comes from; who collected it."
+    )
+    consent = forms.CharField(
+        required=False,
+        label="Consent or legal basis",
+        max_length=MAX_TEXT,
+        help_text="On what ground it is held: consent, contract, a licence, no personal data …",
+    )
+    licence = forms.CharField(
+        required=False, label="Licence", max_length=MAX_TEXT, help_text="For example CC-BY-4.0, or internal."
+    )
+    retention = forms.CharField(
+        required=False,
+        label="Retention",
+        max_length=MAX_TEXT,
+        help_text="A date (2028-12-31), a period from the approval (24 months), or unlimited.",
+    )
+    contact = forms.CharField(
+        required=False, label="Contact", max_length=MAX_TEXT, help_text="A person or team that answers questions."
+    )
+    metadata = forms.JSONField(
+        required=False, label="Further metadata", widget=_JSON, help_text="Any JSON object; kept as it is."
+    )
+
+    identity: tuple[str, ...] = ("name", "change_log", "visibility", "storage_uri")
+    sheet = tuple(field.name for field in SHEET_FIELDS)
 
     def clean_metadata(self) -> Any:
         """An empty field is an empty object."""
         value = self.cleaned_data["metadata"]
         return {} if value is None else value
+
+    def service_fields(self) -> dict[str, Any]:
+        """What the service takes: the fields of the sheet go into the metadata."""
+        fields = dict(self.cleaned_data)
+        sheet = {name: fields.pop(name) for name in self.sheet if name in fields}
+        if sheet and isinstance(fields.get("metadata"), dict):
+            fields["metadata"] = with_sheet(fields["metadata"], sheet)
+        return fields
+
+
+def sheet_initial(dataset: Dataset) -> dict[str, Any]:
+    """The fields of the sheet and the rest of the metadata, for a form."""
+    rest = dict(dataset.metadata)
+    own = rest.get(SHEET_KEY)
+    names = {key for field in SHEET_FIELDS for key in field.keys}
+    # What somebody keeps in the sheet beside its fields stays in the JSON, so that nothing is lost by saving.
+    further = {key: value for key, value in own.items() if key not in names} if isinstance(own, dict) else {}
+    rest.pop(SHEET_KEY, None)
+    if further:
+        rest[SHEET_KEY] = further
+    return {**sheet_of({SHEET_KEY: own or {}}).values, "metadata": rest}
 
 
 class DatasetCreateForm(DatasetForm):
@@ -49,7 +102,7 @@ class DatasetCreateForm(DatasetForm):
         help_text="Decides which columns the files must have.",
     )
     owner_team = forms.ChoiceField(label="Team")
-    field_order = ("name", "version", "type", "owner_team", "change_log", "visibility", "storage_uri", "metadata")
+    identity = ("name", "version", "type", "owner_team", "change_log", "visibility", "storage_uri")
 
     def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +115,14 @@ class DatasetCreateForm(DatasetForm):
 class SharingForm(forms.Form):
     """What may change about a dataset that is no draft any more."""
 
+    identity = ("visibility",)
+    sheet = ()
+
     visibility = forms.ChoiceField(choices=Visibility.choices, label="Visible to", help_text=_VISIBILITY_HELP)
+
+    def service_fields(self) -> dict[str, Any]:
+        """What the service takes."""
+        return dict(self.cleaned_data)
 
 
 class CompareForm(forms.Form):

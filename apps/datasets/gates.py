@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.conf import settings
 
 from apps.core.storage import store
+from apps.datasets.datasheet import SHEET_KEY, sheet_of
 from apps.datasets.models import Dataset
 from apps.datasets.pii import TYPE_LABELS
 from apps.datasets.selectors import check_latest, check_results
@@ -15,10 +16,11 @@ from apps.governance.types import GateResult
 
 
 def dataset_gates(dataset: Dataset, *, look_at_store: bool = False) -> Sequence[GateResult]:
-    """Files present, checks done, PII clean, quality high enough. ``look_at_store`` also asks whether files
-    are there."""
+    """Files present, data sheet complete, checks done, PII clean, quality high enough, retention not over.
+    ``look_at_store`` also asks whether files are there."""
     return [
         _files(dataset, look_at_store),
+        _sheet(dataset),
         _checks(dataset),
         _pii(dataset),
         _quality(dataset),
@@ -36,6 +38,34 @@ def _files(dataset: Dataset, look_at_store: bool) -> GateResult:
             names = ", ".join(lost) or "the rows"
             return GateResult("files", label, False, f"The store has lost {names}.", "Upload the files again.")
     return GateResult("files", label, True, f"{dataset.row_count or 0:,} rows are uploaded.")
+
+
+def _sheet(dataset: Dataset) -> GateResult:
+    label = "Data sheet"
+    sheet = sheet_of(dataset.metadata)
+    if sheet.missing:
+        names = ", ".join(field.name for field in sheet.missing)
+        remedy = " ".join(f"{field.name}: {field.remedy}" for field in sheet.missing)
+        return GateResult("datasheet", label, False, f"It lacks {names}.", f"Fill in metadata.{SHEET_KEY}. {remedy}")
+    if dataset.is_expired:
+        return GateResult(
+            "datasheet",
+            label,
+            False,
+            f"The retention ended on {dataset.retention_until}.",
+            "Delete the dataset, or correct its retention in the data sheet.",
+        )
+    if dataset.retention_until is not None:
+        return GateResult("datasheet", label, True, f"Complete; kept until {dataset.retention_until}.")
+    if sheet.retention.unlimited:
+        return GateResult("datasheet", label, True, "Complete; kept without an end.")
+    # Words that mean no date are for the reviewer to judge, and must not look like a date that is watched.
+    return GateResult(
+        "datasheet",
+        label,
+        True,
+        f"Complete. No date can be read from the retention “{sheet.values['retention'][:80]}”: nothing will end it.",
+    )
 
 
 def _stored(key: str, size: int) -> bool:

@@ -11,8 +11,9 @@ from django.db import models
 from django.urls import reverse
 from guardian.models import UserObjectPermissionBase
 
-from apps.core import versions
+from apps.core import clock, versions
 from apps.core.models import BaseModel, TeamOwnedModel
+from apps.datasets.records import DatasetComparison, DatasetTombstone
 from apps.datasets.types import (
     CHECK_ACTIVE,
     DATASET_TYPE_LABELS,
@@ -22,6 +23,17 @@ from apps.datasets.types import (
     DatasetType,
     PiiStatus,
 )
+
+# Django finds models through this module; comparisons and tombstones live on their own to keep it readable.
+__all__ = [
+    "Dataset",
+    "DatasetCheck",
+    "DatasetComparison",
+    "DatasetFile",
+    "DatasetGrant",
+    "DatasetTombstone",
+    "PiiFinding",
+]
 
 
 def _choices(words: Any) -> list[tuple[str, str]]:
@@ -77,6 +89,15 @@ class Dataset(TeamOwnedModel):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     approved_at = models.DateTimeField(null=True, blank=True)
+    retention_until = models.DateField(
+        null=True, blank=True, db_index=True, help_text="Last day on which it may be kept; empty: no end."
+    )
+    expired_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the sweep found its retention to be over and said so."
+    )
+    metric_set = models.JSONField(
+        default=list, blank=True, help_text="Of a benchmark: the metrics that evaluations on it report."
+    )
 
     class Meta(TeamOwnedModel.Meta):
         constraints = [
@@ -122,6 +143,11 @@ class Dataset(TeamOwnedModel):
         return bool(self.rows_key)
 
     @property
+    def is_expired(self) -> bool:
+        """Whether its retention is over: no job may use it any more."""
+        return self.retention_until is not None and self.retention_until < clock.now().date()
+
+    @property
     def is_editable(self) -> bool:
         """Whether files and description may still change."""
         return self.status == DatasetStatus.DRAFT
@@ -139,6 +165,8 @@ class Dataset(TeamOwnedModel):
             "columns": self.columns,
             "derivation": self.derivation,
         }
+        if self.metric_set:
+            content["metrics"] = self.metric_set
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def refresh_digest(self) -> None:

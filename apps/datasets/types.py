@@ -73,6 +73,29 @@ CHECK_TRANSITIONS: Mapping[str, frozenset[str]] = {
     CheckStatus.FAILED: frozenset(),
 }
 
+
+class ComparisonStatus(StrEnum):
+    """A comparison: queued (waits for a worker), running, succeeded (has results), failed (asking again starts it
+    anew)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+COMPARISON_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    ComparisonStatus.QUEUED: frozenset({ComparisonStatus.RUNNING, ComparisonStatus.FAILED}),
+    # running → running: the next worker takes over a comparison whose worker died.
+    ComparisonStatus.RUNNING: frozenset(
+        {ComparisonStatus.RUNNING, ComparisonStatus.SUCCEEDED, ComparisonStatus.FAILED}
+    ),
+    ComparisonStatus.SUCCEEDED: frozenset(),
+    ComparisonStatus.FAILED: frozenset({ComparisonStatus.QUEUED}),
+}
+
+COMPARISON_ACTIVE = frozenset({ComparisonStatus.QUEUED, ComparisonStatus.RUNNING})
+
 CHECK_ACTIVE = frozenset({CheckStatus.QUEUED, CheckStatus.RUNNING})
 
 # The ways in which a dataset of a type may name its required columns; the first that fits a file counts.

@@ -13,7 +13,7 @@ from guardian.shortcuts import assign_perm
 
 from apps.datasets import services
 from apps.datasets.models import Dataset
-from tests.factories.datasets import clean_rows, make_approved_dataset, make_dataset, pii_rows, rows_bytes
+from tests.factories.datasets import SHEET, clean_rows, make_approved_dataset, make_dataset, pii_rows, rows_bytes
 from tests.support.cast import ApiClient, Cast, commit_now
 
 pytestmark = pytest.mark.django_db
@@ -31,12 +31,13 @@ def test_program_walks_a_dataset_through_its_life(cast: Cast, api: Api) -> None:
     """FR-003a–d, FR-001d: create, upload, checks, refusal, redaction, submission, approval — over HTTP
     only."""
     ada, chen = api(cast.ada), api(cast.chen)
-    made = create(ada, changeLog="first", metadata={"source": {"Any Key": [1, None]}}, storageUri="s3://old/place")
+    metadata = {"source": {"Any Key": [1, None]}, "datasheet": SHEET}
+    made = create(ada, changeLog="first", metadata=metadata, storageUri="s3://old/place")
     assert made.status_code == 200
     dataset = made.data
     assert dataset["status"] == "draft"
     assert dataset["ownerTeam"] == "support"
-    assert dataset["metadata"] == {"source": {"Any Key": [1, None]}}
+    assert dataset["metadata"] == metadata
     assert dataset["storageUri"] == "s3://old/place"
     path = f"{BASE}/{dataset['id']}"
 

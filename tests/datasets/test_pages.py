@@ -15,7 +15,7 @@ from django.urls import reverse
 from apps.core.models import AuditEvent
 from apps.datasets import services
 from apps.datasets.models import Dataset, DatasetCheck
-from tests.factories.datasets import clean_rows, make_approved_dataset, make_dataset, pii_rows, rows_bytes
+from tests.factories.datasets import SHEET, clean_rows, make_approved_dataset, make_dataset, pii_rows, rows_bytes
 from tests.support.cast import Cast, commit_now
 
 pytestmark = pytest.mark.django_db
@@ -49,7 +49,8 @@ def test_person_walks_a_dataset_through_its_life(cast: Cast, page: Page) -> None
         "type": "sft_pair",
         "owner_team": "support",
         "visibility": "team",
-        "metadata": '{"source": "chat"}',
+        "metadata": '{"language": "en"}',
+        **SHEET,
     }
     made = ada.post(url("create"), form)
     dataset = Dataset.objects.get()

@@ -11,6 +11,15 @@ from apps.datasets import services
 from apps.datasets.models import Dataset
 from tests.support.cast import Cast, commit_now
 
+SHEET = {
+    "what": "Questions that customers asked, with the answers they got.",
+    "source": "Made up for the tests.",
+    "consent": "No personal data.",
+    "licence": "CC0-1.0",
+    "retention": "unlimited",
+    "contact": "team support",
+}
+
 
 def rows_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Rows as JSON Lines."""
@@ -48,7 +57,8 @@ def make_dataset(
     content: bytes | None = None,
     **fields: Any,
 ) -> Dataset:
-    """A draft with checked files; ``rows=[]`` leaves it without files."""
+    """A draft with checked files and a complete data sheet; ``rows=[]`` leaves it without files."""
+    fields = {**fields, "metadata": {"datasheet": dict(SHEET), **fields.get("metadata", {})}}
     dataset = services.dataset_create(actor=actor, name=name, version=version, dataset_type=dataset_type, **fields)
     data = content if content is not None else rows_bytes(clean_rows() if rows is None else rows)
     if data:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.accounts.api.fields import TeamSlugField, UsernameField
 from apps.core.api.serializers import ApiSerializer, StrictJSONObject
 from apps.core.storage import store
+from apps.datasets.datasheet import sheet_of
 from apps.datasets.models import Dataset
 from apps.datasets.selectors import source_visible_to
 from apps.datasets.types import DatasetType
@@ -50,6 +52,7 @@ class DatasetSerializer(ApiSerializer):
     created_by = UsernameField()
     submitted_by = UsernameField()
     submitted_at = serializers.DateTimeField(allow_null=True)
+    retention_until = serializers.DateField(allow_null=True)
     approved_by = UsernameField()
     approved_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
@@ -69,11 +72,38 @@ class DatasetSerializer(ApiSerializer):
         return str(dataset.source_dataset_id) if source_visible_to(request.user, dataset) else None
 
 
+class DataSheetSerializer(ApiSerializer):
+    """The data sheet: what is filled in, what is missing, and what its retention means."""
+
+    values = serializers.DictField(child=serializers.CharField())
+    missing = serializers.ListField(child=serializers.CharField())
+    percent = serializers.IntegerField()
+    complete = serializers.BooleanField()
+    retention_until = serializers.DateField(allow_null=True)
+    expired = serializers.BooleanField()
+
+
 class DatasetDetailSerializer(DatasetSerializer):
-    """A dataset with its files and columns."""
+    """A dataset with its files, columns and data sheet."""
 
     files = DatasetFileSerializer(many=True)
     columns = serializers.SerializerMethodField()
+    data_sheet = serializers.SerializerMethodField()
+
+    @extend_schema_field(DataSheetSerializer)
+    def get_data_sheet(self, dataset: Dataset) -> Any:
+        """Read out of the metadata."""
+        sheet = sheet_of(dataset.metadata)
+        return DataSheetSerializer(
+            {
+                "values": sheet.values,
+                "missing": [field.name for field in sheet.missing],
+                "percent": sheet.percent,
+                "complete": sheet.complete,
+                "retention_until": dataset.retention_until,
+                "expired": dataset.is_expired,
+            }
+        ).data
 
     def get_columns(self, dataset: Dataset) -> list[dict[str, Any]]:
         """Name, type, nullability."""

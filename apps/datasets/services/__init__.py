@@ -5,6 +5,7 @@ from apps.datasets.services.comparing import Comparison, dataset_compare
 from apps.datasets.services.content import (
     dataset_materialise,
     dataset_require_usable,
+    expiry_errors,
     rows_opened,
     usability_errors,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "dataset_update",
     "dataset_upload",
     "dataset_withdraw",
+    "expiry_errors",
     "leftovers_remove",
     "rows_opened",
     "usability_errors",

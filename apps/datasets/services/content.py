@@ -51,6 +51,7 @@ def usability_errors(dataset: Dataset) -> list[FieldError]:
                 f"The PII scan of {dataset} is {dataset.pii_scan_status}; it must be clean. Make a redacted version.",
             )
         )
+    errors += expiry_errors(dataset)
     if not dataset.has_files:
         errors.append(FieldError("files", "no_files", f"{dataset} has no files."))
     elif dataset.digest != dataset_digest(dataset):
@@ -58,6 +59,14 @@ def usability_errors(dataset: Dataset) -> list[FieldError]:
             FieldError("digest", "digest_changed", f"{dataset} is not what was approved: its digest has changed.")
         )
     return errors
+
+
+def expiry_errors(dataset: Dataset) -> list[FieldError]:
+    """Why the retention keeps the dataset from new jobs and evaluations; empty when it does not."""
+    if not dataset.is_expired:
+        return []
+    text = f"The retention of {dataset} ended on {dataset.retention_until}; no new work may use it."
+    return [FieldError("retention", "expired", f"{text} A reviewer may extend it, or it is deleted.")]
 
 
 def dataset_require_usable(*, dataset: Dataset) -> None:

@@ -9,13 +9,15 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts.models import Team, User
 from apps.accounts.selectors import team_resolve
-from apps.core import audit, versions
+from apps.core import audit, clock, versions
 from apps.core.errors import Conflict, FieldError, ValidationFailed
 from apps.core.models import Visibility
 from apps.core.permissions import teams_where
 from apps.core.storage import store
+from apps.datasets.datasheet import sheet_fault
 from apps.datasets.models import Dataset
 from apps.datasets.registry import delete_blockers
+from apps.datasets.retention import retention_end
 from apps.datasets.services.access import dataset_locked, require_draft
 from apps.datasets.types import DatasetStatus, DatasetType
 from apps.governance.services import authorize
@@ -96,7 +98,9 @@ def dataset_create(
         visibility=visibility,
         source_dataset=source_dataset,
         derivation=derivation or {},
+        created_at=clock.now(),
     )
+    dataset.retention_until = retention_end(dataset)
     with transaction.atomic():
         _save_unique(dataset)
         audit.record(
@@ -130,6 +134,8 @@ def dataset_update(*, actor: User | None, dataset_id: object, **changes: Any) ->
         names = {"storage_uri": "provenance_uri"}
         for key, value in changes.items():
             setattr(dataset, names.get(key, key), value.strip() if key == "name" else value)
+        if "metadata" in changes:
+            dataset.retention_until, dataset.expired_at = retention_end(dataset), None
         if dataset.has_files:
             dataset.refresh_digest()
         _save_unique(dataset)
@@ -249,6 +255,8 @@ def _check_text(limit: int) -> Any:
 def _check_metadata(value: Any) -> str:
     if not isinstance(value, dict):
         return "metadata must be a JSON object."
+    if fault := sheet_fault(value):
+        return fault
     stack: list[tuple[Any, int]] = [(value, 1)]
     while stack:
         item, depth = stack.pop()

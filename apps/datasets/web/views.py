@@ -12,8 +12,9 @@ from apps.core.permissions import can
 from apps.core.web.errors import sentence, shown_in_form
 from apps.core.web.views import ServiceFormView, VisibleDetailView, VisibleListView
 from apps.datasets import selectors, services
+from apps.datasets.datasheet import sheet_of
 from apps.datasets.filters import DatasetPageFilter
-from apps.datasets.forms import CompareForm, DatasetCreateForm, DatasetForm, SharingForm
+from apps.datasets.forms import CompareForm, DatasetCreateForm, DatasetForm, SharingForm, sheet_initial
 from apps.datasets.gates import dataset_gates
 from apps.datasets.models import Dataset
 from apps.datasets.pii import TYPE_LABELS
@@ -142,6 +143,7 @@ class DatasetDetailView(VisibleDetailView):
             "columns": statistic_rows(dataset, selectors.check_results(dataset) if dataset.has_files else None),
             "versions": list(versions),
             "source": source,
+            "sheet": sheet_of(dataset.metadata),
             "derived": list(selectors.datasets_visible_to(self.actor).filter(source_dataset=dataset)[:VERSIONS_SHOWN]),
             "history": history_items(audit_history(self.actor, Dataset.AUDIT_TYPE, dataset.pk)),
         }
@@ -152,10 +154,25 @@ def _is_checking(dataset: Dataset) -> bool:
     return latest is not None and latest.is_active
 
 
-class DatasetCreateView(ServiceFormView):
-    """Register a dataset; ``?from=`` starts from an existing one as its next version."""
+class _DatasetFormView(ServiceFormView):
+    """Fields in three groups: identity, data sheet, further metadata."""
 
     template_name = "datasets/dataset_form.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """The groups."""
+        context = super().get_context_data(**kwargs)
+        form = context["form"]
+        return {
+            **context,
+            "identity_fields": [form[name] for name in form.identity],
+            "sheet_fields": [form[name] for name in form.sheet],
+        }
+
+
+class DatasetCreateView(_DatasetFormView):
+    """Register a dataset; ``?from=`` starts from an existing one as its next version."""
+
     form_class = DatasetCreateForm
     success_message = "Registered as a draft. Upload its files next."
 
@@ -174,21 +191,20 @@ class DatasetCreateView(ServiceFormView):
             "version": "",
             "type": dataset.type,
             "owner_team": dataset.team.slug,
-            "metadata": dataset.metadata,
+            **sheet_initial(dataset),
             "storage_uri": dataset.provenance_uri,
             "visibility": dataset.visibility,
         }
 
     def perform(self, form: Any) -> Dataset:
         """Create."""
-        fields = dict(form.cleaned_data)
+        fields = form.service_fields()
         return services.dataset_create(actor=self.actor, dataset_type=fields.pop("type"), **fields)
 
 
-class DatasetUpdateView(ServiceFormView):
+class DatasetUpdateView(_DatasetFormView):
     """Change the description of a draft; of others, who may see it."""
 
-    template_name = "datasets/dataset_form.html"
     success_message = "Saved."
 
     def get_dataset(self) -> Dataset:
@@ -207,7 +223,7 @@ class DatasetUpdateView(ServiceFormView):
             "change_log": dataset.change_log,
             "visibility": dataset.visibility,
             "storage_uri": dataset.provenance_uri,
-            "metadata": dataset.metadata,
+            **sheet_initial(dataset),
         }
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -216,7 +232,7 @@ class DatasetUpdateView(ServiceFormView):
 
     def perform(self, form: Any) -> Dataset:
         """Change."""
-        return services.dataset_update(actor=self.actor, dataset_id=self.kwargs["pk"], **form.cleaned_data)
+        return services.dataset_update(actor=self.actor, dataset_id=self.kwargs["pk"], **form.service_fields())
 
 
 class DatasetCompareView(VisibleDetailView):
