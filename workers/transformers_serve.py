@@ -11,6 +11,7 @@ two connected. A request without a temperature is answered as the model's own ge
 from __future__ import annotations
 
 import copy
+import logging
 import sys
 from typing import Any
 
@@ -61,7 +62,13 @@ def connect(manager: type[Any]) -> None:
     manager.init_cb = init_cb
 
 
+def is_telling(record: logging.LogRecord) -> bool:
+    """Whether an access line is worth keeping: the portal asks for the health every few seconds."""
+    return "GET /health " not in record.getMessage()
+
+
 if __name__ == "__main__":
+    logging.getLogger("uvicorn.access").addFilter(is_telling)
     connect(CBGenerateManager)
     sys.argv = ["transformers", "serve", *sys.argv[1:]]
     main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator
@@ -93,6 +93,12 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.actor_name} {self.action} {self.result}"
+
+    @property
+    def who(self) -> str:
+        """The person's name as pages show it; `actor_name` is the user name that was recorded. Join `actor` first."""
+        actor: Any = self.actor
+        return str(getattr(actor, "display_name", "") or self.actor_name)
 
 
 class OperationStatus(models.TextChoices):

@@ -44,7 +44,7 @@ def event_items(events: list[AuditEvent]) -> list[dict[str, Any]]:
         {
             "title": event_title(event),
             "text": event_text(event),
-            "who": event.actor_name,
+            "who": event.who,
             "at": event.occurred_at,
             "tone": "danger" if event.result == AuditResult.DENIED else "neutral",
             "icon": "lock" if event.result == AuditResult.DENIED else "point",

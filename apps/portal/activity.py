@@ -53,7 +53,7 @@ def recent_activity(actor: User, *, limit: int = 10) -> list[Activity]:
         found.append(
             Activity(
                 title=sentence(event),
-                who=event.actor.display_name if isinstance(event.actor, User) else event.actor_name,
+                who=event.who,
                 at=event.occurred_at,
                 tone="danger" if denied else "neutral",
                 icon="lock" if denied else ICONS.get(event.resource_type, "point"),

@@ -98,6 +98,18 @@ def tell_people(state: DemoState, base_url: str) -> None:
         say(f"  {person.username:<6} {', '.join(person.roles)}{where}")
 
 
+def look_first(state: DemoState) -> list[tuple[str, str]]:
+    """Addresses worth opening once the demo has ended, and what is there."""
+    return [
+        ("/", "the home page: how far everything is, what waits for you"),
+        (f"/models/{state.made.get('tuned_model_id', '')}/", "the tuned model: lineage, evaluations, cost"),
+        ("/chat/", "the chat with support-assistant"),
+        ("/approvals/", "what was asked for and decided (as Chen)"),
+        ("/governance/audit/", "who did what, sealed (as Finn)"),
+        ("/governance/costs/", "what it cost (as Dana)"),
+    ]
+
+
 def _default_url() -> str:
     """The portal of this folder when it runs, whatever its port; else where `make run` would put one."""
     running = running_instance(var_dir())
@@ -127,15 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             shutil.rmtree(demo.folder, ignore_errors=True)
         say(f"The demo has reached its end after {seconds_text(time.monotonic() - started)}. Look first at:")
-        for path, what in (
-            ("/", "the home page: how far everything is, what waits for you"),
-            (
-                f"/models/{state.made.get('tuned_model_id', '')}/",
-                "the tuned model: lineage, evaluations, cost",
-            ),
-            ("/chat/", "the chat with support-assistant"),
-            ("/governance/", "approvals, audit trail and cost (as Chen, Finn or Dana)"),
-        ):
+        for path, what in look_first(state):
             say(f"  {base_url}{path}  {what}")
     except (LauncherError, StepFailedError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)

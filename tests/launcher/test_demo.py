@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from django.urls import resolve
 
 from launcher.demo import __main__ as demo_main
 from launcher.demo.client import RefusedError, StepFailedError
@@ -121,6 +122,14 @@ def test_demo_finds_the_portal_of_its_folder(tmp_path: Path, monkeypatch: pytest
     assert demo_main._default_url() == "http://127.0.0.1:8055"
     with claim_instance(tmp_path, "http://127.0.0.1:8123"):
         assert demo_main._default_url() == "http://127.0.0.1:8123"
+
+
+def test_demo_names_addresses_that_exist(tmp_path: Path) -> None:
+    """Issue 2: what the demo says to look at first is there."""
+    state = DemoState(tmp_path / "demo.json")
+    state.remember(tuned_model_id="00000000-0000-4000-8000-000000000000")
+    for path, _ in demo_main.look_first(state):
+        assert resolve(path).func is not None
 
 
 def test_costs_are_told_by_kind_without_exponents() -> None:

@@ -159,7 +159,7 @@ def history_item(event: Any) -> dict[str, Any]:
     return {
         "title": words.capitalize(),
         "at": event.occurred_at,
-        "who": event.actor_name,
+        "who": event.who,
         "tone": "danger" if denied else "neutral",
         "icon": "shield-x" if denied else "point",
         "text": event.metadata.get("reason", "") or event.metadata.get("notes", ""),

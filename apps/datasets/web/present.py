@@ -175,7 +175,7 @@ def history_items(events: Iterable[AuditEvent]) -> list[dict[str, Any]]:
                 "icon": icon,
                 "tone": tone,
                 "at": event.occurred_at,
-                "who": event.actor_name,
+                "who": event.who,
                 "text": _details(verb, event.metadata),
             }
         )

@@ -84,7 +84,7 @@ class EndpointDetailView(VisibleDetailView):
             ("Image", spec.get("image", "")),
             ("Replicas", f"{endpoint.min_replicas} to {endpoint.max_replicas}"),
             ("Rollback plan", endpoint.rollback_plan),
-            ("Deployed by", endpoint.created_by.get_username() if endpoint.created_by else "system"),
+            ("Deployed by", endpoint.created_by.display_name if endpoint.created_by else "system"),
         ]
         if not endpoint.model.is_external:
             facts[4:4] = [
@@ -107,7 +107,7 @@ def _history_item(event: Any) -> dict[str, Any]:
     return {
         "title": words.capitalize(),
         "at": event.occurred_at,
-        "who": event.actor_name,
+        "who": event.who,
         "tone": "danger" if denied else "neutral",
         "icon": "shield-x" if denied else "point",
         "text": event.metadata.get("reason", ""),

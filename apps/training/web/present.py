@@ -42,7 +42,12 @@ def progress_of(job: TrainingJob) -> Progress | None:
 def timeline_of(job: TrainingJob, attempts: list[JobAttempt]) -> list[dict[str, Any]]:
     """Return what happened, newest first, for the timeline component."""
     items: list[dict[str, Any]] = [
-        {"title": "Submitted", "at": job.created_at, "who": str(job.created_by or "the system"), "icon": "send"}
+        {
+            "title": "Submitted",
+            "at": job.created_at,
+            "who": job.created_by.display_name if job.created_by else "the system",
+            "icon": "send",
+        }
     ]
     numbers = {attempt.workload_id: attempt.number for attempt in attempts if attempt.workload_id}
     several = len(attempts) > 1
