@@ -131,6 +131,7 @@ const BUILD = {
 function whiskers(item, index, groups, colours) {
   return {
     type: "custom", name: `${item.name} interval`, z: 5, silent: true, tooltip: { show: false },
+    encode: { x: 0, y: [1, 2] }, // so that the axis makes room for the whole interval
     data: item.values.map((_, place) => [place, item.low[place], item.high[place]]),
     renderItem(params, api) {
       if (api.value(1) === null || api.value(2) === null || Number.isNaN(api.value(1))) return null;

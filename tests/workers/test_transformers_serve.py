@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from workers.transformers_serve import GREEDY, connect, temperature_of
+from workers.transformers_serve import GREEDY, connect, is_telling, temperature_of
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,11 @@ def test_every_request_carries_its_own_temperature() -> None:
     assert len(begun) == 1
     assert (begun[0].do_sample, begun[0].top_k) == (True, None)
     assert manager._cb_config.per_request_processors is True
+
+
+@pytest.mark.parametrize(("path", "kept"), [("/health", False), ("/v1/chat/completions", True), ("/healthy", True)])
+def test_health_probes_stay_out_of_the_log(path: str, kept: bool) -> None:
+    """FR-006k: a person who reads the model server's log sees calls, not the portal's own probes."""
+    arguments = ("127.0.0.1:5000", "GET", path, "1.1", 200)
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', arguments, None)
+    assert is_telling(record) is kept
