@@ -13,7 +13,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops.settings.production")
 # Django is set up here, before anything that holds models is imported.
 _django = get_wsgi_application()
 
+from apps.core.sending import SendingMiddleware  # noqa: E402
 from apps.gateway.asgi import Gateway  # noqa: E402
 from apps.gateway.dispatch import Dispatcher  # noqa: E402
 
-application = Dispatcher(gateway=Gateway(), portal=WSGIMiddleware(cast("Any", _django), workers=16))
+_portal = SendingMiddleware(WSGIMiddleware(cast("Any", _django), workers=16))
+application = Dispatcher(gateway=Gateway(), portal=_portal)

@@ -56,6 +56,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("llm-ops/v1/", include((api_patterns, "api"))),
     path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", login_not_required(SpectacularSwaggerView.as_view(url_name="schema")), name="docs"),
+    path("hf/", include("apps.catalog.hub.urls")),
     path("admin/", admin.site.urls),
     path("metrics", login_not_required(ExportToDjangoView), name="metrics"),
     path("healthz", healthz, name="healthz"),

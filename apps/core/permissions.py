@@ -105,6 +105,8 @@ ACTIONS: dict[str, ActionRule] = {
     **_rules("dataset", "create change upload submit delete", _DATA),
     **_rules("dataset", "approve", _REVIEW, frozenset({_R.REVIEWER, _R.ADMIN})),
     "model.view": _view(),
+    # Pulling an approved model's files, as endpoints and other clients of the hub routes do: use, not change.
+    "model.download": _view(),
     **_rules("model", "create change upload submit delete import export", _MODEL),
     **_rules("model", "approve", _REVIEW, frozenset({_R.REVIEWER, _R.ADMIN})),
     **_rules("external_model", "change create", _SERVE),

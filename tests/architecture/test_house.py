@@ -96,7 +96,7 @@ def test_stranger_cannot_open_any_address() -> None:
             response = client.get(f"/{path}", headers=headers)
             if path in OPEN_PATHS:
                 assert response.status_code in {200, 503}, path
-            elif path.startswith("llm-ops/"):
+            elif path.startswith(("llm-ops/", "hf/")):
                 assert response.status_code in {401, 405}, (path, response.status_code)
             else:
                 gone = response.headers.get("HX-Redirect") or response.headers.get("Location", "")

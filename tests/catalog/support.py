@@ -41,10 +41,10 @@ def upload(actor: User, model: ModelEntry, files: Mapping[str, bytes] | None = N
     model.refresh_from_db()
 
 
-def make_ready(actor: User, team: Any, **changes: Any) -> ModelEntry:
+def make_ready(actor: User, team: Any, *, files: Mapping[str, bytes] | None = None, **changes: Any) -> ModelEntry:
     """A draft that may be submitted."""
     model = make_model(actor, team, **changes)
-    upload(actor, model)
+    upload(actor, model, files)
     return model
 
 

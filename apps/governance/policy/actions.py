@@ -32,6 +32,7 @@ _VERBS: dict[str, tuple[str, ...]] = {
     "approve": ("approve",),
     "delete": ("delete",),
     "export": ("export",),
+    "download": ("export", "get"),
     "import": ("create",),
     "cancel": ("update",),
     "record": ("update",),
