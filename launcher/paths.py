@@ -63,7 +63,8 @@ def private_dir(path: Path) -> Path:
     """Make `path` (mode 700) and make sure that it is ours: a folder planted by somebody else is refused."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     info = path.lstat()
-    if path.is_symlink() or info.st_uid != os.geteuid():
+    ours = {os.geteuid(), NOBODY} if runs_as_nobody() else {os.geteuid()}
+    if path.is_symlink() or info.st_uid not in ours:
         raise LauncherError(f"{path} belongs to somebody else. Remove it, or set LLMOPS_VAR_DIR to a folder of yours.")
     if info.st_mode & 0o077:
         path.chmod(0o700)
@@ -96,7 +97,9 @@ def unprivileged_prefix() -> tuple[str, ...]:
             f"User id {os.geteuid()} has no name on this machine and user namespaces are not allowed: PostgreSQL "
             "would not start. Add the user, or set DATABASE_URL to a PostgreSQL of yours."
         )
-    nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    # It may still reach every folder, as root may: the clone is often below one that only root may enter.
+    reach = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *reach)
     if shutil.which("setpriv") and _works([*nobody, "true"]):
         return nobody
     raise LauncherError(
@@ -106,8 +109,11 @@ def unprivileged_prefix() -> tuple[str, ...]:
 
 
 def runs_as_nobody() -> bool:
-    """Whether servers that refuse root run as `nobody` here, and so need folders of their own."""
-    return unprivileged_prefix()[:1] == ("setpriv",)
+    """Whether servers that refuse root run as `nobody` here, and so must own the folders that they write."""
+    try:
+        return unprivileged_prefix()[:1] == ("setpriv",)
+    except LauncherError:
+        return False  # told when PostgreSQL is really to be started
 
 
 def _has_name(uid: int) -> bool:

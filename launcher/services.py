@@ -10,7 +10,6 @@ A server whose address is given from outside (DATABASE_URL, REDIS_URL: environme
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import sys
 from dataclasses import dataclass, field
@@ -74,13 +73,9 @@ class Services:
     def __post_init__(self) -> None:
         logs = self.var / "logs"
         run = socket_dir(self.var / "run")
-        data = self.var / "postgres"
-        sockets = run
-        if runs_as_nobody():  # nobody may not be able to reach the clone
-            digest = hashlib.sha256(os.fsencode(self.var)).hexdigest()[:12]
-            data = Path("/var/tmp") / f"llmops-postgres-{digest}" / "data"
-            sockets = data.parent / "socket"
-        self.postgres = Postgres(data, sockets, logs / "postgres.log")
+        # Where PostgreSQL runs as `nobody`, it owns its folders; the others' sockets stay apart.
+        sockets = socket_dir(self.var / "run" / "pg") if runs_as_nobody() else run
+        self.postgres = Postgres(self.var / "postgres", sockets, logs / "postgres.log")
         self.valkey = Valkey(run, logs / "valkey.log")
         self.seaweed = Seaweed(self.var / "s3", logs / "s3.log")
 

@@ -12,6 +12,7 @@ import pytest
 
 from launcher import paths, services
 from launcher.guard import start_guard
+from launcher.paths import NOBODY, runs_as_nobody, socket_dir, unprivileged_prefix
 from launcher.postgres import Postgres, copy_cluster, template_dir
 from launcher.processes import LauncherError, end_process, process_alive, read_pid, wait_gone
 from launcher.valkey import Valkey
@@ -142,3 +143,28 @@ def test_zombie_counts_as_ended() -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     assert wait_gone(child.pid, 20)
     assert not process_alive(child.pid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else for PostgreSQL")
+def test_root_without_user_namespaces_can_start_postgres_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-7: most containers forbid user namespaces; there PostgreSQL runs as `nobody`, and starts again as well."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    forbidden = programs / "unshare"
+    forbidden.write_text("#!/bin/sh\nexit 1\n")
+    forbidden.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    locked = tmp_path / "only-root-may-enter"
+    locked.mkdir(mode=0o700)
+    unprivileged_prefix.cache_clear()
+    try:
+        assert runs_as_nobody()
+        server = Postgres(locked / "pg", socket_dir(locked / "s"), locked / "postgres.log", fast=True)
+        for _ in range(2):
+            assert server.start()
+            assert not server.start(), "it runs already"
+            server.ensure_database("again")
+            server.stop()
+        assert (locked / "pg").stat().st_uid == NOBODY
+    finally:
+        unprivileged_prefix.cache_clear()
