@@ -278,6 +278,31 @@ declare(
     ("LLMOPS_DATASETS_MAX_FILES", "int", "50", "Most files in one upload to a dataset."),
     ("LLMOPS_DATASETS_MAX_COLUMNS", "int", "1000", "Most columns of a dataset."),
     ("LLMOPS_DATASETS_MAX_CELL_CHARACTERS", "int", "4194304", "Longest value in a dataset."),
+    (
+        "LLMOPS_DATASETS_COMPARE_INLINE_ROWS",
+        "int",
+        "200000",
+        "Rows of both sides up to which datasets are compared within the request; above, a worker does it.",
+    ),
+    (
+        "LLMOPS_DATASETS_COMPARE_MEMORY_BYTES",
+        "int",
+        "268435456",
+        "Memory for the joins of one comparison of datasets; the rest waits on disk.",
+    ),
+    (
+        "LLMOPS_DATASETS_RETENTION_DELETE",
+        "str",
+        "never",
+        "What the sweep deletes when the retention is over: nothing, only what was never approved, or all.",
+        ("never", "unapproved", "all"),
+    ),
+    (
+        "LLMOPS_DATASETS_RETENTION_GRACE_DAYS",
+        "int",
+        "30",
+        "Days between the end of the retention and the deletion by the sweep.",
+    ),
 )
 
 declare(

@@ -126,16 +126,25 @@ class SharingForm(forms.Form):
 
 
 class CompareForm(forms.Form):
-    """Which version to compare with, and by which columns rows are recognised."""
+    """What to compare with, and by which columns rows are recognised."""
 
     other = forms.ChoiceField(label="Compare with")
-    key = forms.CharField(required=False, label="Key columns", help_text="Comma-separated; found by itself when empty.")
+    key = forms.CharField(
+        required=False, label="Key columns", help_text="Comma-separated; found by itself when empty.", max_length=2000
+    )
 
-    def __init__(self, *args: Any, versions: list[Dataset], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, versions: list[Dataset], others: list[Dataset], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        assert_choice(self.fields["other"]).choices = [
-            (str(version.pk), f"{version.version} ({version.get_status_display().lower()})") for version in versions
-        ]
+        groups: list[tuple[str, list[tuple[str, str]]]] = []
+        if versions:
+            groups.append(("Versions of this dataset", [(str(one.pk), _version_label(one)) for one in versions]))
+        if others:
+            groups.append(("Other datasets", [(str(one.pk), f"{one.name} {_version_label(one)}") for one in others]))
+        assert_choice(self.fields["other"]).choices = groups
+
+
+def _version_label(dataset: Dataset) -> str:
+    return f"{dataset.version} ({dataset.get_status_display().lower()})"
 
 
 def assert_choice(field: forms.Field) -> forms.ChoiceField:

@@ -23,3 +23,15 @@ def datasets_reconcile() -> int:
 def dataset_leftovers_reconcile() -> int:
     """Remove files of uploads that never finished."""
     return services.leftovers_remove()
+
+
+@shared_task(name="apps.datasets.tasks.dataset_comparison_run")
+def dataset_comparison_run(comparison_id: str) -> None:
+    """Work out one comparison; harmless when it was done already or another worker does it."""
+    services.comparison_run(comparison_id)
+
+
+@shared_task(name="apps.datasets.tasks.dataset_comparisons_reconcile")
+def dataset_comparisons_reconcile() -> int:
+    """Repair comparisons that were lost with a worker or a message; forget old ones."""
+    return services.comparisons_reconcile()

@@ -13,7 +13,7 @@ from apps.core.storage import store
 from apps.datasets.datasheet import sheet_of
 from apps.datasets.models import Dataset
 from apps.datasets.selectors import source_visible_to
-from apps.datasets.types import DatasetType
+from apps.datasets.types import ComparisonStatus, DatasetType
 
 
 class DatasetFileSerializer(ApiSerializer):
@@ -246,17 +246,23 @@ class ValidationSerializer(ApiSerializer):
 
 
 class CompareSerializer(ApiSerializer):
-    """How two versions differ: counts of rows, pages of examples, schema, statistics."""
+    """How two datasets differ: counts of rows, pages of examples, schema, statistics with drift."""
 
+    status = serializers.ChoiceField(choices=[status.value for status in ComparisonStatus])
+    progress = serializers.IntegerField()
+    message = serializers.CharField(allow_blank=True)
+    operation_id = serializers.UUIDField(allow_null=True)
     before_id = serializers.UUIDField()
+    before_name = serializers.CharField()
     before_version = serializers.CharField()
     after_id = serializers.UUIDField()
+    after_name = serializers.CharField()
     after_version = serializers.CharField()
-    compared_by = serializers.JSONField()
-    added_rows = serializers.IntegerField()
-    removed_rows = serializers.IntegerField()
-    modified_rows = serializers.IntegerField()
-    unchanged_rows = serializers.IntegerField()
+    compared_by = serializers.JSONField(allow_null=True)
+    added_rows = serializers.IntegerField(allow_null=True)
+    removed_rows = serializers.IntegerField(allow_null=True)
+    modified_rows = serializers.IntegerField(allow_null=True)
+    unchanged_rows = serializers.IntegerField(allow_null=True)
     schema_changes = serializers.JSONField()
     statistics = serializers.JSONField()
     samples = serializers.JSONField()

@@ -198,13 +198,17 @@ class DatasetVersionsView(ApiView):
 
 
 class DatasetCompareView(ApiView):
-    """Two versions side by side."""
+    """Two versions of one dataset, or any two that the caller may see (by id), side by side."""
 
     query_params = PAGING | {"key"}
 
     @api_schema(summary="Compare two versions", responses=shapes.CompareSerializer, params=("key", "limit", "offset"))
     def get(self, request: ApiRequest, dataset_id: str, before: str, after: str) -> Response:
-        """Rows by key (``?key=id`` or ``?key=a,b``; found by itself otherwise), schema, statistics."""
+        """Rows by key (``?key=id`` or ``?key=a,b``; found by itself otherwise), schema, statistics, drift.
+
+        ``limit`` and ``offset`` page the examples under ``samples``. Large datasets are compared by a worker: then
+        ``status`` is queued or running and the counts are null; ask again until it is succeeded.
+        """
         self.refuse_unknown(request)
         where = pagination.window(request._request)
         key = [name for name in self.param(request, "key", str, "").split(",") if name]
@@ -217,28 +221,38 @@ class DatasetCompareView(ApiView):
             limit=where.limit,
             offset=where.offset,
         )
-        return self.success(shapes.CompareSerializer(compare_json(comparison)).data)
+        answer = self.success(shapes.CompareSerializer(compare_json(comparison)).data, comparison.message)
+        if comparison.rows is None:
+            return answer
+        longest = max(comparison.rows.added, comparison.rows.removed, comparison.rows.modified)
+        return pagination.add_headers(answer, request._request, where, longest)
 
 
 def compare_json(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as the API shows it."""
+    """A comparison as the API shows it; counts are null while a worker still compares."""
     rows = comparison.rows
     return {
+        "status": comparison.status,
+        "progress": comparison.progress,
+        "message": comparison.message,
+        "operation_id": comparison.operation_id,
         "before_id": comparison.before.pk,
+        "before_name": comparison.before.name,
         "before_version": comparison.before.version,
         "after_id": comparison.after.pk,
+        "after_name": comparison.after.name,
         "after_version": comparison.after.version,
-        "compared_by": {"method": rows.method, "columns": list(rows.key)},
-        "added_rows": rows.added,
-        "removed_rows": rows.removed,
-        "modified_rows": rows.modified,
-        "unchanged_rows": rows.unchanged,
+        "compared_by": {"method": rows.method, "columns": list(rows.key)} if rows else None,
+        "added_rows": rows.added if rows else None,
+        "removed_rows": rows.removed if rows else None,
+        "modified_rows": rows.modified if rows else None,
+        "unchanged_rows": rows.unchanged if rows else None,
         "schema_changes": comparison.schema,
         "statistics": comparison.statistics,
         "samples": {
-            "added": list(rows.added_page),
-            "removed": list(rows.removed_page),
-            "modified": list(rows.modified_page),
+            "added": list(rows.added_page) if rows else [],
+            "removed": list(rows.removed_page) if rows else [],
+            "modified": list(rows.modified_page) if rows else [],
         },
     }
 

@@ -8,11 +8,12 @@ that of the files.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 import pyarrow as pa
@@ -26,6 +27,7 @@ _DECIMAL = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$"
 _TRUTH = r"^(?i:true|false)$"
 _GROUP_BYTES = 32 * 1024 * 1024
 _GROUP_ROWS = 65_536
+_READ_BYTES = 256 * 1024
 
 
 def physical(index: int) -> str:
@@ -78,10 +80,12 @@ class RowsWriter(AbstractContextManager["RowsWriter"]):
 
 @dataclass(frozen=True, slots=True)
 class RowsFile:
-    """A rows file on this machine together with its columns."""
+    """A rows file on this machine together with its columns; or, with ``source``, one that is read in pieces from
+    where it lies (then it has no local path to :meth:`scan`)."""
 
     path: Path
     columns: tuple[Column, ...]
+    source: BinaryIO | None = None
 
     @property
     def names(self) -> list[str]:
@@ -99,33 +103,70 @@ class RowsFile:
         """The rows, lazily, under their physical names."""
         return pl.scan_parquet(self.path, glob=False)
 
+    def opened(self) -> pq.ParquetFile:
+        """The file for reading by groups; a context manager."""
+        if self.source is not None:
+            return pq.ParquetFile(self.source, buffer_size=_READ_BYTES, pre_buffer=False)
+        return pq.ParquetFile(self.path)
+
     def count(self) -> int:
         """Number of rows, from the footer."""
-        with pq.ParquetFile(self.path) as file:
+        with self.opened() as file:
             return int(file.metadata.num_rows)
 
-    def frames(self, rows: int = 16_384) -> Iterator[tuple[int, pl.DataFrame]]:
-        """The rows in order as (number of the first row from 0, frame), holding one frame at a time."""
+    def frames(self, rows: int = 16_384, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pl.DataFrame]]:
+        """The rows in order as (number of the first row from 0, frame), holding one frame at a time; ``columns`` are
+        physical names, all without."""
         offset = 0
-        with pq.ParquetFile(self.path) as file:
+        with self.opened() as file:
             # Group by group: a batch across groups would join what was kept apart to stay small.
             for group in range(file.num_row_groups):
-                for batch in file.iter_batches(batch_size=rows, row_groups=[group]):
-                    frame = pl.DataFrame(batch)
+                for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
+                    # Without columns a frame would forget how many rows it stands for.
+                    frame = (
+                        pl.DataFrame(batch) if batch.num_columns else pl.DataFrame({"none": [None] * batch.num_rows})
+                    )
                     yield offset, frame
-                    offset += frame.height
+                    offset += batch.num_rows
 
     def page(self, limit: int, offset: int) -> list[dict[str, Any]]:
-        """Some rows as they were uploaded."""
-        return self.decode_frame(self.scan().slice(offset, limit).collect())
+        """Some rows as they were uploaded; reads only the groups they are in, and of the last only the beginning."""
+        parts: list[pl.DataFrame] = []
+        wanted = limit
+        with self.opened() as file:
+            first = 0
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                if wanted <= 0:
+                    break
+                if first + size > offset:
+                    skip = max(0, offset - first)
+                    for batch in file.iter_batches(batch_size=max(1, min(size, skip + wanted)), row_groups=[group]):
+                        part = pl.DataFrame(batch).slice(skip, wanted)
+                        skip = max(0, skip - batch.num_rows)
+                        parts.append(part)
+                        wanted -= part.height
+                        if wanted <= 0:
+                            break
+                first += size
+        return self.decode_frame(pl.concat(parts)) if parts else []
 
     def take(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """The rows with these numbers (from 0), in the order asked for."""
+        """The rows with these numbers (from 0), in the order asked for; reads only the groups they are in."""
         if not numbers:
             return []
-        wanted = pl.LazyFrame({"n": pl.Series(sorted(set(numbers)), dtype=pl.UInt32)})
-        frame = self.scan().with_row_index("n").join(wanted, on="n", how="inner").collect(engine="streaming")
-        rows = dict(zip(frame["n"].to_list(), self.decode_frame(frame.drop("n")), strict=True))
+        wanted = sorted(set(numbers))
+        rows: dict[int, dict[str, Any]] = {}
+        with self.opened() as file:
+            first = place = 0
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                stop = bisect_left(wanted, first + size)
+                if stop > place:
+                    here = wanted[place:stop]
+                    table = file.read_row_group(group).take(pa.array([number - first for number in here]))
+                    rows.update(zip(here, self.decode_frame(pl.DataFrame(table)), strict=True))
+                first, place = first + size, stop
         return [rows[number] for number in numbers if number in rows]
 
     def decode_frame(self, frame: pl.DataFrame) -> list[dict[str, Any]]:

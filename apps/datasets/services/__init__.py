@@ -2,6 +2,7 @@
 
 from apps.datasets.services.checks import check_run, check_start, dataset_check_request
 from apps.datasets.services.comparing import Comparison, dataset_compare
+from apps.datasets.services.comparisons import comparison_run, comparisons_reconcile
 from apps.datasets.services.content import (
     dataset_materialise,
     dataset_require_usable,
@@ -30,6 +31,8 @@ __all__ = [
     "check_run",
     "check_start",
     "checks_reconcile",
+    "comparison_run",
+    "comparisons_reconcile",
     "dataset_check_request",
     "dataset_compare",
     "dataset_create",

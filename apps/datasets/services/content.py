@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from django.conf import settings
 
 from apps.core.errors import Conflict, FieldError, GateRefused, NotFound
+from apps.core.ranges import seekable
 from apps.core.storage import store
 from apps.datasets.models import Dataset
 from apps.datasets.reading import Limits, RowsFile
@@ -34,6 +36,24 @@ def rows_opened(dataset: Dataset) -> Iterator[RowsFile]:
         raise Conflict(f"{dataset} has no files yet. Upload some first.", code="no_files")
     with store().local_path(dataset.rows_key) as path:
         yield RowsFile(path, dataset.column_list)
+
+
+@contextmanager
+def rows_ranged(dataset: Dataset) -> Iterator[RowsFile]:
+    """The rows of a dataset for reading pages: on a remote store only the parts that are read are fetched.
+
+    The file cannot be scanned as a whole. Raises as :func:`rows_opened`.
+    """
+    if not dataset.has_files:
+        raise Conflict(f"{dataset} has no files yet. Upload some first.", code="no_files")
+    with seekable(dataset.rows_key) as source:
+        yield RowsFile(Path(dataset.rows_key), dataset.column_list, source)
+
+
+def content_digest(dataset: Dataset) -> str:
+    """SHA-256 over rows and columns: what results about the content alone are kept under."""
+    facts = [dataset.rows_sha256, dataset.columns]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def usability_errors(dataset: Dataset) -> list[FieldError]:

@@ -19,6 +19,7 @@ from apps.datasets.models import Dataset
 from apps.datasets.registry import delete_blockers
 from apps.datasets.retention import retention_end
 from apps.datasets.services.access import dataset_locked, require_draft
+from apps.datasets.services.comparisons import comparisons_forget
 from apps.datasets.types import DatasetStatus, DatasetType
 from apps.governance.services import authorize
 
@@ -176,6 +177,7 @@ def dataset_delete(*, actor: User | None, dataset_id: object) -> None:
             "bytes": dataset.size_bytes,
         }
         audit.record(actor=actor, action="datasets.dataset.deleted", resource=dataset, metadata=proof)
+        comparisons_forget(dataset)
         prefix = f"datasets/{dataset.pk}"
         dataset.delete()
         # After the commit: files must not be gone while the row could come back. What fails here, the sweep

@@ -15,6 +15,7 @@ PREVIEW_ROWS = 10
 CELL = 400
 DIFF = 4_000
 _WIDTH, _HEIGHT = 120, 28
+_PAIRED_BINS = 20
 
 
 def cell_text(value: Any) -> str:
@@ -110,6 +111,43 @@ def bars(histogram: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "label": f"{entry['from']:g} to {entry['to']:g}: {entry['count']:,}",
             }
         )
+    return result
+
+
+_DRIFT_TONES = {"none": "success", "small": "neutral", "moderate": "warning", "large": "danger", "unknown": "neutral"}
+
+
+def drift_rows(drift: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Columns by how far they moved, each with a tone and a picture of both sides."""
+    order = {"large": 0, "moderate": 1, "small": 2, "none": 3, "unknown": 4}
+    ranked = sorted(drift, key=lambda entry: (order[entry["level"]], -(entry["psi"] or 0), entry["name"]))
+    return [{**entry, "tone": _DRIFT_TONES[entry["level"]], "bars": paired_bars(entry["bins"])} for entry in ranked]
+
+
+def paired_bars(bins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Shares of both sides in each bin as pairs of rectangles of a small picture, 120 × 28."""
+    shown = bins[:_PAIRED_BINS]
+    before, after = (sum(entry[side] for entry in bins) or 1 for side in ("before", "after"))
+    shares = [(entry, entry["before"] / before, entry["after"] / after) for entry in shown]
+    top = max((max(old, new) for _entry, old, new in shares), default=0)
+    if not top:
+        return []
+    width = _WIDTH / len(shares)
+    result = []
+    for place, (entry, old, new) in enumerate(shares):
+        label = f"{entry['label']}: {100 * old:.1f} % before, {100 * new:.1f} % after"
+        for side, share, shift in (("before", old, 0.0), ("after", new, (width - 1) / 2)):
+            height = max(1.0, _HEIGHT * share / top) if share else 0
+            result.append(
+                {
+                    "side": side,
+                    "x": round(place * width + 0.5 + shift, 2),
+                    "y": round(_HEIGHT - height, 2),
+                    "width": round(max(0.5, (width - 1) / 2), 2),
+                    "height": round(height, 2),
+                    "label": label,
+                }
+            )
     return result
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.datasets.web import actions, views
+from apps.datasets.web import actions, compare, views
 
 app_name = "datasets"
 urlpatterns = [
@@ -10,7 +10,7 @@ urlpatterns = [
     path("new/", views.DatasetCreateView.as_view(), name="dataset-create"),
     path("<str:pk>/", views.DatasetDetailView.as_view(), name="dataset-detail"),
     path("<str:pk>/edit/", views.DatasetUpdateView.as_view(), name="dataset-update"),
-    path("<str:pk>/compare/", views.DatasetCompareView.as_view(), name="dataset-compare"),
+    path("<str:pk>/compare/", compare.DatasetCompareView.as_view(), name="dataset-compare"),
     path("<str:pk>/upload/", actions.DatasetUploadView.as_view(), name="dataset-upload"),
     path("<str:pk>/check/", actions.DatasetCheckView.as_view(), name="dataset-check"),
     path("<str:pk>/submit/", actions.DatasetSubmitView.as_view(), name="dataset-submit"),

@@ -14,7 +14,7 @@ from apps.core.web.views import ServiceFormView, VisibleDetailView, VisibleListV
 from apps.datasets import selectors, services
 from apps.datasets.datasheet import sheet_of
 from apps.datasets.filters import DatasetPageFilter
-from apps.datasets.forms import CompareForm, DatasetCreateForm, DatasetForm, SharingForm, sheet_initial
+from apps.datasets.forms import DatasetCreateForm, DatasetForm, SharingForm, sheet_initial
 from apps.datasets.gates import dataset_gates
 from apps.datasets.models import Dataset
 from apps.datasets.pii import TYPE_LABELS
@@ -24,17 +24,14 @@ from apps.datasets.services.lifecycle import KIND
 from apps.datasets.types import DatasetStatus, PiiStatus, required_columns_help
 from apps.datasets.web.present import (
     PREVIEW_ROWS,
-    changed_cells,
     component_rows,
     history_items,
     preview_rows,
-    side_rows,
     statistic_rows,
 )
 from apps.governance.selectors.approvals import approval_for, may_decide
 from apps.governance.selectors.audit import audit_history
 
-COMPARED_ROWS = 20
 FINDINGS_SHOWN = 25
 VERSIONS_SHOWN = 20
 
@@ -233,65 +230,3 @@ class DatasetUpdateView(_DatasetFormView):
     def perform(self, form: Any) -> Dataset:
         """Change."""
         return services.dataset_update(actor=self.actor, dataset_id=self.kwargs["pk"], **form.service_fields())
-
-
-class DatasetCompareView(VisibleDetailView):
-    """Two versions: what happened to rows, columns and statistics."""
-
-    template_name = "datasets/dataset_compare.html"
-    fragments = ("rows",)
-    context_object_name = "dataset"
-
-    def get_object(self) -> Dataset:
-        """The later side."""
-        return selectors.dataset_get(actor=self.actor, dataset_id=self.kwargs["pk"])
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """The form, and the comparison once another version is chosen."""
-        context = super().get_context_data(**kwargs)
-        dataset: Dataset = self.object
-        others = [
-            version
-            for version in selectors.dataset_versions(actor=self.actor, dataset=dataset)
-            if version.pk != dataset.pk and version.has_files
-        ]
-        data = self.request.GET if "other" in self.request.GET else None
-        form = CompareForm(data, versions=others)
-        context |= {"form": form, "others": others}
-        if data is not None and dataset.has_files and form.is_valid():
-            context |= self._compared(dataset, form.cleaned_data)
-        return context
-
-    def _compared(self, dataset: Dataset, asked: dict[str, Any]) -> dict[str, Any]:
-        page = max(1, _whole(self.request.GET.get("page")))
-        key = [name.strip() for name in asked["key"].split(",") if name.strip()]
-        try:
-            comparison = services.dataset_compare(
-                actor=self.actor,
-                dataset_id=dataset.pk,
-                before=asked["other"],
-                after=str(dataset.pk),
-                key=key,
-                limit=COMPARED_ROWS,
-                offset=(page - 1) * COMPARED_ROWS,
-            )
-        except DomainError as error:
-            if not shown_in_form(error):
-                raise
-            return {"compare_error": sentence(error)}
-        rows = comparison.rows
-        longest = max(rows.added, rows.removed, rows.modified)
-        return {
-            "comparison": comparison,
-            "pii_words": {"failed": "found", "clean": "none found", "pending": "not checked"},
-            "modified": [changed_cells(entry) for entry in rows.modified_page],
-            "sides": [
-                ("Added rows", side_rows(rows.added_page), "success"),
-                ("Removed rows", side_rows(rows.removed_page), "danger"),
-            ],
-            "page_obj": Paginator(range(longest), COMPARED_ROWS).get_page(page) if longest else None,
-        }
-
-
-def _whole(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else 1
