@@ -247,6 +247,26 @@ declare(
     "catalog",
     ("LLMOPS_CATALOG_SCAN_MEMORY_BYTES", "int", "2147483648", "Address space of the process that scans model files."),
     ("LLMOPS_CATALOG_SCAN_SECONDS", "int", "300", "Longest scan of one model's files."),
+    (
+        "LLMOPS_SIGNING_DIR",
+        "str",
+        "",
+        "Folder of the key that signs approved models (key.pem) and of the public keys that are trusted (trusted/*.pub); "
+        "empty: var/signing, made with a new key at the first need. In a cluster a mounted secret.",
+    ),
+    (
+        "LLMOPS_SIGNING_VERIFY_HOURS",
+        "int",
+        "24",
+        "Approved models whose signature was not verified for so many hours are verified by the worker; 0: never.",
+    ),
+    (
+        "LLMOPS_CATALOG_LAPSE_STOPS",
+        "list",
+        "",
+        "Environments (dev, stg, prod) whose endpoints are stopped when their model's approval lapses; elsewhere they "
+        "keep answering and their owners are told.",
+    ),
 )
 
 declare(

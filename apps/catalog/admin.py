@@ -10,12 +10,14 @@ from django.http import HttpRequest
 
 from apps.catalog import services
 from apps.catalog.models import (
+    ApprovedSources,
     DiscardedFiles,
     ExternalSecret,
     LineageEdge,
     ModelEntry,
     ModelEntryGrant,
     ModelFile,
+    ModelSignature,
 )
 from apps.catalog.selectors import models_visible_to
 from apps.core.admin import PortalAdmin, service_action
@@ -112,6 +114,32 @@ class ModelFileAdmin(OfVisibleModels):
     list_filter = ("scan_status", "kind", "format")
     search_fields = ("filename", "model__name", "sha256")
     list_select_related = ("model", "uploaded_by")
+
+
+@admin.register(ModelSignature)
+class ModelSignatureAdmin(OfVisibleModels):
+    """Signatures, with their verification."""
+
+    list_display = ("model", "status", "key_id", "signed_at", "verified_at")
+    list_filter = ("status",)
+    search_fields = ("model__name", "key_id", "root_digest")
+    list_select_related = ("model",)
+    actions = (
+        service_action(
+            "Verify now",
+            lambda actor, row: services.model_verify(actor=actor, model_id=row.model_id),
+            name="verify",
+        ),
+    )
+
+
+@admin.register(ApprovedSources)
+class ApprovedSourcesAdmin(OfVisibleModels):
+    """What approvals rest on, for administrators: sources are shown by kind and id."""
+
+    view_action = "user.manage"
+    list_display = ("model", "created_at")
+    list_select_related = ("model",)
 
 
 @admin.register(ExternalSecret)

@@ -13,11 +13,14 @@ from apps.accounts.models import User
 from apps.catalog import registry
 from apps.catalog.cards import card_status
 from apps.catalog.digest import model_digest
-from apps.catalog.models import ExternalSecret, ModelEntry
+from apps.catalog.models import ExternalSecret, ModelEntry, ModelSignature
 from apps.catalog.scanning import missing_files
 from apps.catalog.services.access import APPROVAL_KIND, action_for
+from apps.catalog.services.closure import sources_gate, sources_pin
 from apps.catalog.services.external import needs_key
-from apps.catalog.types import MODEL_TRANSITIONS, ModelStatus, ScanStatus
+from apps.catalog.services.lapses import approval_forget
+from apps.catalog.services.signing import signature_request
+from apps.catalog.types import MODEL_TRANSITIONS, ModelStatus, ScanStatus, SignatureStatus
 from apps.core import audit, clock
 from apps.core.transitions import transition
 from apps.governance.registry import ApprovalSubject, Stage
@@ -59,7 +62,7 @@ class ModelSubject(ApprovalSubject):
 
     def gates(self, obj: ModelEntry, stage: Stage) -> Sequence[GateResult]:
         """The catalog's own checks, then those of other apps (evaluations)."""
-        return [*own_gates(obj), *registry.model_gates(obj, stage)]
+        return [*own_gates(obj), sources_gate(obj), *registry.model_gates(obj, stage)]
 
     def on_submitted(self, obj: ModelEntry, *, actor: User | None, request: Any) -> None:
         """draft → pending_review."""
@@ -69,7 +72,9 @@ class ModelSubject(ApprovalSubject):
     def on_approved(self, obj: ModelEntry, *, actor: User | None, request: Any) -> None:
         """pending_review → approved, with the digest that the approval stands for."""
         transition(obj, ModelStatus.APPROVED, MODEL_TRANSITIONS, approved_at=clock.now(), digest=model_digest(obj))
+        sources_pin(model=obj)
         audit.record(actor=actor, action="catalog.model.approved", resource=obj, metadata={"digest": obj.digest})
+        signature_request(model=obj, actor=actor)
 
     def on_rejected(self, obj: ModelEntry, *, actor: User | None, request: Any) -> None:
         """pending_review → rejected."""
@@ -91,6 +96,7 @@ class ModelSubject(ApprovalSubject):
 
     def _back_to_draft(self, obj: ModelEntry, actor: User | None, action: str) -> None:
         transition(obj, ModelStatus.DRAFT, MODEL_TRANSITIONS, digest="", approved_at=None)
+        approval_forget(model=obj)
         audit.record(actor=actor, action=action, resource=obj)
 
 
@@ -112,6 +118,7 @@ def own_gates(model: ModelEntry) -> list[GateResult]:
         )
     )
     gates.append(_scan_gate(rows))
+    gates += _intact_gate(model)
     return gates
 
 
@@ -136,6 +143,15 @@ def _scan_gate(rows: Sequence[tuple[str, str]]) -> GateResult:
         reason = f"Still to be scanned: {', '.join(waiting)}." if waiting else "There are no files to scan."
         return GateResult("files_safe", label, False, reason, "Wait for the scan, or upload the files.")
     return GateResult("files_safe", label, True, "All files passed the scan.")
+
+
+def _intact_gate(model: ModelEntry) -> list[GateResult]:
+    """Shown only where the stored files were found changed: new ones have to be uploaded."""
+    broken = ModelSignature.objects.filter(model=model, status=SignatureStatus.BROKEN).first()
+    if broken is None:
+        return []
+    reason = f"The stored files are not the ones that were approved. {' '.join(broken.problems[:3])}"
+    return [GateResult("files_intact", "Files unchanged in the store", False, reason, "Upload these files again.")]
 
 
 def _key_gate(model: ModelEntry) -> GateResult:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from guardian.models import UserObjectPermissionBase
 
 from apps.catalog.scanning import FileKind
-from apps.catalog.types import LineageRelation, ModelStatus, ModelType, Provider, ScanStatus
+from apps.catalog.types import (
+    LineageRelation,
+    ModelStatus,
+    ModelType,
+    Provider,
+    PublicationStatus,
+    ScanStatus,
+    SignatureStatus,
+)
 from apps.core.models import BaseModel, TeamOwnedModel
 
 FILE_KINDS = [(kind.value, kind.name.capitalize()) for kind in FileKind]
@@ -43,6 +52,7 @@ class ModelEntry(TeamOwnedModel):
     context_length = models.BigIntegerField(null=True, blank=True, help_text="Tokens.")
     weight_bytes = models.BigIntegerField(null=True, blank=True)
     memory_bytes = models.BigIntegerField(null=True, blank=True, help_text="Estimate for one request.")
+    kv_bytes_per_token = models.BigIntegerField(null=True, blank=True, help_text="Cache of one token in 16 bits.")
 
     submitted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -51,6 +61,7 @@ class ModelEntry(TeamOwnedModel):
     approved_at = models.DateTimeField(null=True, blank=True)
     deprecated_at = models.DateTimeField(null=True, blank=True)
     successor = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    deprecation_note = models.CharField(max_length=500, blank=True, default="", help_text="Shown to who still uses it.")
     # A job registers its output once, however often the task runs.
     source_job_id = models.UUIDField(null=True, blank=True, unique=True)
 
@@ -202,3 +213,83 @@ class DiscardedFiles(BaseModel):
 
     def __str__(self) -> str:
         return self.prefix
+
+
+class ModelSignature(BaseModel):
+    """The portal's signature over the files of an approved model; the same text lies beside the files.
+
+    Made anew with every approval. ``digest`` is the approval's; ``root_digest`` covers the files' hashes.
+    """
+
+    model = models.OneToOneField(ModelEntry, on_delete=models.CASCADE, related_name="signature")
+    status = models.CharField(max_length=10, choices=SignatureStatus.choices, default=SignatureStatus.PENDING)
+    bundle = models.TextField(blank=True, default="")
+    key_id = models.CharField(max_length=64, blank=True, default="")
+    digest = models.CharField(max_length=64)
+    root_digest = models.CharField(max_length=64, blank=True, default="")
+    problems = models.JSONField(default=list, blank=True)
+    signed_at = models.DateTimeField(null=True, blank=True)
+    verified_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    class Meta(BaseModel.Meta):
+        verbose_name = "model signature"
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(status=SignatureStatus.VALID) | ~Q(bundle=""), name="catalog_signature_valid_has_bundle"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"signature of {self.model_id} ({self.status})"
+
+
+class ApprovedSources(BaseModel):
+    """What a model was made of when it was approved: the whole closure, with the state of each thing then.
+
+    ``pins`` holds ``{"kind", "id", "digest", "approved"}`` per dataset and base model, at any depth.
+    """
+
+    model = models.OneToOneField(ModelEntry, on_delete=models.CASCADE, related_name="approved_sources")
+    pins = models.JSONField(default=list)
+
+    class Meta(BaseModel.Meta):
+        verbose_name = "approved sources"
+        verbose_name_plural = "approved sources"
+        indexes = [GinIndex(fields=["pins"], opclasses=["jsonb_path_ops"], name="catalog_sources_pins")]
+
+    def __str__(self) -> str:
+        return f"sources of {self.model_id}"
+
+
+class Publication(TeamOwnedModel):
+    """One wish that a version be the published one of its name; together they are the name's history."""
+
+    AUDIT_TYPE: ClassVar[str] = "model_publication"
+    SHARED_STATUSES: ClassVar[tuple[str, ...]] = ()
+
+    model = models.ForeignKey(ModelEntry, on_delete=models.CASCADE, related_name="publications")
+    name = models.CharField(max_length=200)
+    type = models.CharField(max_length=20, choices=ModelType.choices)
+    status = models.CharField(max_length=12, choices=PublicationStatus.choices)
+    replaces = models.ForeignKey(ModelEntry, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    reason = models.CharField(max_length=1000, blank=True, default="")
+    published_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TeamOwnedModel.Meta):
+        verbose_name = "publication"
+        constraints = [
+            models.UniqueConstraint(
+                fields=("team", "name", "type"),
+                condition=Q(status=PublicationStatus.CURRENT),
+                name="catalog_publication_one_current",
+            ),
+            models.UniqueConstraint(
+                fields=("team", "name", "type"),
+                condition=Q(status=PublicationStatus.PENDING),
+                name="catalog_publication_one_pending",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} as the published version"

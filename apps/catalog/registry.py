@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from apps.catalog.types import Blocker, LineageNode, Panel
+from apps.catalog.types import Blocker, LineageNode, Panel, SourceState
 
 if TYPE_CHECKING:
     from apps.accounts.models import User
@@ -20,6 +20,10 @@ EvaluationSummary = Callable[[Collection[UUID]], Mapping[UUID, Any]]
 DeleteBlockers = Callable[["ModelEntry"], Iterable[Blocker]]
 ModelGate = Callable[["ModelEntry", str], Iterable["GateResult"]]
 ModelPanel = Callable[["User", "ModelEntry"], "Panel | None"]
+SourceStates = Callable[[Collection[UUID]], Mapping[UUID, SourceState]]
+LapseListener = Callable[["ModelEntry", str], None]
+LineageLink = tuple[tuple[str, UUID], tuple[str, UUID], str]
+LineageLinks = Callable[[Collection[tuple[str, UUID]], bool], Iterable[LineageLink]]
 LineageResolver = Callable[["User | None", Collection[UUID]], Mapping[UUID, LineageNode]]
 
 _evaluation_summaries: list[EvaluationSummary] = []
@@ -27,6 +31,9 @@ _delete_blockers: list[DeleteBlockers] = []
 _gates: list[ModelGate] = []
 _panels: list[ModelPanel] = []
 _lineage_kinds: dict[str, LineageResolver] = {}
+_lineage_links: list[LineageLinks] = []
+_source_states: dict[str, SourceStates] = {}
+_lapse_listeners: list[LapseListener] = []
 
 
 def _add(registered: list[Any], function: Any) -> None:
@@ -59,6 +66,24 @@ def register_lineage_kind(kind: str, resolver: LineageResolver) -> None:
     _lineage_kinds[kind] = resolver
 
 
+def register_lineage_links(function: LineageLinks) -> None:
+    """Add ``fn(keys, upwards) -> links``: what is not stored as an edge because a row of the app says it already.
+
+    *keys* are ``(kind, id)``; a link is ``(source key, target key, relation)``. Upwards the keys are targets.
+    """
+    _add(_lineage_links, function)
+
+
+def register_source_states(kind: str, function: SourceStates) -> None:
+    """Say how sources of *kind* stand: ``fn(ids) -> {id: state}``; ids that are gone are absent."""
+    _source_states[kind] = function
+
+
+def register_lapse_listener(function: LapseListener) -> None:
+    """Call ``fn(model, reason)`` inside the transaction in which a model's approval lapses: enqueue, nothing slow."""
+    _add(_lapse_listeners, function)
+
+
 def evaluation_summaries(model_ids: Collection[UUID]) -> dict[UUID, Any]:
     """Return what evaluation knows about each model; models without evaluations are absent."""
     merged: dict[UUID, Any] = {}
@@ -87,3 +112,25 @@ def lineage_nodes(actor: User | None, kind: str, ids: Collection[UUID]) -> Mappi
     """Return the nodes of *kind* that *actor* may see; an unregistered kind has none."""
     resolver = _lineage_kinds.get(kind)
     return resolver(actor, ids) if resolver is not None and ids else {}
+
+
+def lineage_links(keys: Collection[tuple[str, UUID]], *, upwards: bool) -> list[LineageLink]:
+    """Return the links of all apps that touch *keys* on the asked side."""
+    return [link for function in _lineage_links for link in function(keys, upwards)]
+
+
+def source_kinds() -> frozenset[str]:
+    """Kinds whose state is known."""
+    return frozenset(_source_states)
+
+
+def source_states(kind: str, ids: Collection[UUID]) -> Iterable[tuple[UUID, SourceState]]:
+    """Return how the sources of *kind* stand; nothing for a kind whose state nobody knows."""
+    function = _source_states.get(kind)
+    return function(ids).items() if function is not None and ids else ()
+
+
+def approval_lapsed(model: ModelEntry, reason: str) -> None:
+    """Tell everyone who registered."""
+    for function in _lapse_listeners:
+        function(model, reason)

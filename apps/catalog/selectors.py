@@ -14,11 +14,13 @@ from apps.catalog import registry
 from apps.catalog.cards import CardStatus, card_status
 from apps.catalog.comparison import Comparison, compare_models
 from apps.catalog.digest import model_digest
+from apps.catalog.keys import signing_keys
 from apps.catalog.lineage import DATASET, JOB, MODEL, edges_into, lineage_graph
-from apps.catalog.models import ExternalSecret, ModelEntry, ModelFile
+from apps.catalog.models import ExternalSecret, ModelEntry, ModelFile, ModelSignature
 from apps.catalog.scanning import missing_files
 from apps.core.permissions import visible_to
 from apps.core.transitions import get_or_not_found
+from apps.integrations.signing import PublicKey
 
 __all__ = [
     "LineageSummary",
@@ -29,11 +31,13 @@ __all__ = [
     "model_files",
     "model_get",
     "model_missing_files",
+    "model_signature",
     "model_version_named",
     "model_versions",
     "models_files",
     "models_lineage",
     "models_visible_to",
+    "signing_public_keys",
 ]
 
 
@@ -70,6 +74,11 @@ def model_versions(*, actor: User | None, model: ModelEntry) -> QuerySet[ModelEn
 def model_version_named(*, actor: User | None, model: ModelEntry, version_key: str) -> ModelEntry | None:
     """Return the visible version of *model* with this semantic key, if there is one."""
     return model_versions(actor=actor, model=model).filter(version_key=version_key).first()
+
+
+def model_signature(model: ModelEntry) -> ModelSignature | None:
+    """Return the signature of a visible *model*, or None when it has none."""
+    return ModelSignature.objects.filter(model=model).first()
 
 
 def model_files(model: ModelEntry) -> QuerySet[ModelFile]:
@@ -137,3 +146,8 @@ def _source_labels(actor: User | None, models: Collection[ModelEntry]) -> dict[U
             if node is not None:
                 labels[pk].append(f"{edge.get_relation_display()} {node.label}")
     return labels
+
+
+def signing_public_keys() -> list[PublicKey]:
+    """Return the public keys that signatures are checked with; no secret, anyone signed in may have them."""
+    return signing_keys().public_keys()

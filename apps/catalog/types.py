@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +46,32 @@ class ScanStatus(models.TextChoices):
     SAFE = "safe", "Safe"
     UNSAFE = "unsafe", "Unsafe"  # would run code when loaded
     CORRUPT = "corrupt", "Corrupt"  # is not what its name says
+    FAILED = "failed", "Not scanned"  # the scanner could not read it within its limits; may be tried again
+
+
+class SignatureStatus(models.TextChoices):
+    """Whether the files of an approved model carry the portal's signature, and whether it held when last checked."""
+
+    PENDING = "pending", "Being signed"  # approved; the worker hashes and signs
+    VALID = "valid", "Valid"  # the stored bytes are the ones that were approved
+    BROKEN = "broken", "Broken"  # they are not, or the signature is not ours: never deployed, approval lapsed
+
+
+class PublicationStatus(models.TextChoices):
+    """Life of the wish that one version be the published one of its name."""
+
+    PENDING = "pending", "Waiting for approval"  # goes back to an earlier version; a reviewer decides
+    CURRENT = "current", "Published"  # the version that people and programs get who name none
+    SUPERSEDED = "superseded", "Superseded"  # was published until another one was
+    REFUSED = "refused", "Refused"  # rejected, sent back, withdrawn or lapsed
+
+
+PUBLICATION_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    PublicationStatus.PENDING: frozenset({PublicationStatus.CURRENT, PublicationStatus.REFUSED}),
+    PublicationStatus.CURRENT: frozenset({PublicationStatus.SUPERSEDED}),
+    PublicationStatus.SUPERSEDED: frozenset(),
+    PublicationStatus.REFUSED: frozenset(),
+}
 
 
 class LineageRelation(models.TextChoices):
@@ -86,6 +113,20 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceState:
+    """How something that models are made of stands now.
+
+    ``digest`` changes with its content; ``refused`` means that nothing new may be made of it.
+    """
+
+    label: str
+    status: str
+    digest: str
+    approved: bool
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LineageNode:
     """One thing in a lineage graph, as the asking person may see it."""
 
@@ -114,6 +155,29 @@ class LineageGraph:
     nodes: dict[str, LineageNode]
     edges: tuple[GraphEdge, ...]
     truncated: bool = False
+
+
+class Direction(StrEnum):
+    """Which way lineage is followed from a thing."""
+
+    BOTH = "both"
+    UP = "up"  # what it was made of
+    DOWN = "down"  # what was made of it, or runs it
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """What depends on a thing: visible things by kind and name, how many are hidden, visible ones counted by kind."""
+
+    nodes: tuple[LineageNode, ...]
+    hidden: int
+    counts: Mapping[str, int]
+    truncated: bool = False
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return len(self.nodes) + self.hidden
 
 
 @dataclass(frozen=True, slots=True)

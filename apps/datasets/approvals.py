@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from apps.accounts.models import User
 from apps.core import audit, clock
 from apps.core.transitions import transition
+from apps.datasets import registry
 from apps.datasets.gates import dataset_gates
 from apps.datasets.models import Dataset
 from apps.datasets.retention import retention_end
@@ -87,6 +88,7 @@ class DatasetApproval(ApprovalSubject):
         if obj.status in {DatasetStatus.PENDING_REVIEW, DatasetStatus.APPROVED}:
             transition(obj, DatasetStatus.DRAFT, DATASET_TRANSITIONS, approved_by=None, approved_at=None)
             self._record(obj, actor, "lapsed", request)
+            registry.dataset_changed(obj.pk)
 
     @staticmethod
     def _record(obj: Dataset, actor: User | None, what: str, request: ApprovalRequest) -> None:

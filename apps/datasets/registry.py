@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 if TYPE_CHECKING:
     from apps.datasets.models import Dataset
@@ -19,8 +20,10 @@ class Blocker:
     label: str
 
 
+ChangeListener = Callable[[UUID], None]
 BlockerSource = Callable[["Dataset"], Sequence[Blocker]]
 _sources: list[BlockerSource] = []
+_change_listeners: list[ChangeListener] = []
 
 
 def register_delete_blockers(source: BlockerSource) -> BlockerSource:
@@ -34,3 +37,16 @@ def delete_blockers(dataset: Dataset) -> Iterator[Blocker]:
     """Everything that depends on ``dataset``, from all registered apps."""
     for source in _sources:
         yield from source(dataset)
+
+
+def register_change_listener(listener: ChangeListener) -> ChangeListener:
+    """Call ``listener(dataset_id)`` inside the transaction in which an approved dataset stops being usable."""
+    if listener not in _change_listeners:
+        _change_listeners.append(listener)
+    return listener
+
+
+def dataset_changed(dataset_id: UUID) -> None:
+    """Tell everyone who registered that a dataset lapsed, was recalled or deleted; they enqueue, nothing slow."""
+    for listener in _change_listeners:
+        listener(dataset_id)

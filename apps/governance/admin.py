@@ -15,6 +15,7 @@ from apps.governance.models import (
     ApprovalRequest,
     AuditSeal,
     CostDaily,
+    Notice,
     Policy,
     PriceEntry,
     UsageRecord,
@@ -129,3 +130,15 @@ class AuditSealAdmin(PortalAdmin):
     view_action = "audit.view"
     visible_by_team = False
     list_display = ("position", "event_sequence", "hash", "sealed_at")
+
+
+@admin.register(Notice)
+class NoticeAdmin(PortalAdmin):
+    """Who was told what; people read their own on their home page."""
+
+    view_action = "user.manage"
+    visible_by_team = False
+    list_display = ("title", "recipient", "tone", "created_at", "read_at")
+    list_filter = ("tone",)
+    search_fields = ("title", "text")
+    list_select_related = ("recipient",)

@@ -25,6 +25,7 @@ class ServingConfig(AppConfig):
         resource_labels.register_objects("serving", selectors.endpoints_visible_to)
         resource_labels.register_objects("serving_endpoint", selectors.endpoints_visible_to)
         catalog.register_delete_blockers(registration.delete_blockers)
+        catalog.register_lapse_listener(registration.model_lapsed)
         catalog.register_model_panel(registration.deployments_panel)
         subjects.register(DeploymentSubject)
         catalog.register_lineage_kind(selectors.LINEAGE_KIND, selectors.lineage_nodes)

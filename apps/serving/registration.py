@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+from django.db.models import Q
+
 from apps.catalog.types import Blocker, Panel
+from apps.core import audit, clock
 from apps.core.permissions import can
 from apps.core.tasks import enqueue
+from apps.governance.services import notices_send
 from apps.serving.models import Endpoint, EndpointRevision
 from apps.serving.selectors import LINEAGE_KIND, endpoints_of_model
 from apps.serving.services.revisions import FOLLOW
 from apps.serving.types import RevisionStatus
+
+STOP = "apps.serving.tasks.endpoint_stop_lapsed"
 
 if TYPE_CHECKING:
     from apps.accounts.models import User
@@ -27,6 +34,33 @@ def workload_changed(workload: Workload, previous_state: str) -> None:
     endpoint_id = EndpointRevision.objects.filter(pk=workload.owner_id).values_list("endpoint_id", flat=True).first()
     if endpoint_id is not None:
         enqueue(FOLLOW, str(endpoint_id))
+
+
+def model_lapsed(model: ModelEntry, reason: str) -> None:
+    """A model's approval lapsed: its endpoints' owners are told; by setting, the endpoints are stopped.
+
+    What runs keeps its loaded weights; only the settings' environments end it. Nothing new is deployed either way.
+    """
+    endpoints = Endpoint.objects.filter(Q(active__model=model) | Q(wanted__model=model), delete_requested_at=None)
+    for endpoint in endpoints.distinct():
+        stops = endpoint.environment in settings.CATALOG_LAPSE_STOPS and not endpoint.stop_requested
+        follow = "It is being stopped." if stops else "It keeps answering; deploy an approved version instead."
+        notices_send(
+            recipients={endpoint.created_by_id, *endpoint.revisions.values_list("created_by_id", flat=True)},
+            key=f"endpoint_model_lapsed:{endpoint.pk}:{model.pk}:{clock.now().isoformat()}",
+            tone="danger" if stops else "warning",
+            title=f"{endpoint} serves a model whose approval has lapsed",
+            text=f"{model.name} {model.version}: {reason} {follow}",
+            url=endpoint.get_absolute_url(),
+        )
+        audit.record(
+            actor=None,
+            action="serving.endpoint.model_lapsed",
+            resource=endpoint,
+            metadata={"model_id": str(model.pk), "reason": reason, "stops": stops},
+        )
+        if stops:
+            enqueue(STOP, str(endpoint.pk))
 
 
 def billed_endpoint(workload: Workload) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from apps.core.errors import NotFound
 from apps.serving import services
 
 
@@ -35,3 +36,13 @@ def endpoints_reconcile() -> int:
 def endpoints_health_check() -> int:
     """Look at every model server that calls go to."""
     return services.endpoints_health_check()
+
+
+@shared_task(name="apps.serving.tasks.endpoint_stop_lapsed")
+def endpoint_stop_lapsed(endpoint_id: str) -> bool:
+    """Stop an endpoint whose model's approval has lapsed, unless it is gone meanwhile."""
+    try:
+        services.endpoint_stop(actor=None, endpoint_id=endpoint_id)
+    except NotFound:
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.catalog.api import views
+from apps.catalog.api import signing, views
 
 urlpatterns = [
     path("catalog/models", views.ModelListView.as_view(), name="model-list"),
@@ -11,6 +11,14 @@ urlpatterns = [
     path("catalog/models/<str:model_id>/upload", views.ModelUploadView.as_view(), name="model-upload"),
     path("catalog/models/<str:model_id>/files/<str:filename>", views.ModelFileView.as_view(), name="model-file"),
     path("catalog/models/<str:model_id>/scan", views.ModelScanView.as_view(), name="model-scan"),
+    path("catalog/signing-keys", signing.SigningKeyListView.as_view(), name="signing-key-list"),
+    path("catalog/models/<str:model_id>/verify", signing.ModelVerifyView.as_view(), name="model-verify"),
+    path("catalog/models/<str:model_id>/signature", signing.ModelSignatureView.as_view(), name="model-signature"),
+    path(
+        "catalog/models/<str:model_id>/signature/download",
+        signing.ModelSignatureFileView.as_view(),
+        name="model-signature-file",
+    ),
     path("catalog/models/<str:model_id>/versions", views.ModelVersionsView.as_view(), name="model-versions"),
     path(
         "catalog/models/<str:model_id>/versions/<str:version>/approve",

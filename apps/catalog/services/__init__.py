@@ -1,6 +1,7 @@
 """Everything that changes the catalog, and what other apps may ask of a model."""
 
 from apps.catalog.services.cleanup import discarded_files_sweep
+from apps.catalog.services.closure import dependents_check
 from apps.catalog.services.entries import model_blockers, model_create, model_delete, model_update
 from apps.catalog.services.external import model_external_target
 from apps.catalog.services.lineage import lineage_add, lineage_forget
@@ -8,6 +9,7 @@ from apps.catalog.services.outputs import (
     model_materialise,
     model_register_output,
     model_require_deployable,
+    model_require_intact_copy,
     model_require_runnable,
 )
 from apps.catalog.services.reviews import (
@@ -22,6 +24,7 @@ from apps.catalog.services.reviews import (
     model_withdraw,
 )
 from apps.catalog.services.scans import model_scan_run, scan_failed, scans_resend
+from apps.catalog.services.signing import model_sign_run, model_verify, model_verify_run, signatures_resend
 from apps.catalog.services.uploads import (
     model_file_delete,
     model_require_uploadable,
@@ -32,6 +35,7 @@ from apps.catalog.services.uploads import (
 __all__ = [
     "STATUS_SPELLINGS",
     "approvals_check",
+    "dependents_check",
     "discarded_files_sweep",
     "lineage_add",
     "lineage_forget",
@@ -47,15 +51,20 @@ __all__ = [
     "model_register_output",
     "model_reopen",
     "model_require_deployable",
+    "model_require_intact_copy",
     "model_require_runnable",
     "model_require_uploadable",
     "model_rescan",
     "model_scan_run",
     "model_set_status",
+    "model_sign_run",
     "model_submit",
     "model_update",
     "model_upload",
+    "model_verify",
+    "model_verify_run",
     "model_withdraw",
     "scan_failed",
     "scans_resend",
+    "signatures_resend",
 ]

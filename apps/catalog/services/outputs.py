@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,16 @@ from apps.accounts.models import Team, User
 from apps.catalog.digest import model_digest
 from apps.catalog.lineage import DATASET, JOB, MODEL
 from apps.catalog.metadata import clean_metadata
-from apps.catalog.models import ExternalSecret, ModelEntry, ModelFile
+from apps.catalog.models import ExternalSecret, ModelEntry, ModelSignature
 from apps.catalog.scanning import classify, missing_files
 from apps.catalog.services.external import needs_key
 from apps.catalog.services.lineage import lineage_add
+from apps.catalog.services.signing import require_intact
 from apps.catalog.services.uploads import file_register, scan_start
-from apps.catalog.types import LineageRelation, ModelStatus, ModelType, ScanStatus
+from apps.catalog.types import LineageRelation, ModelStatus, ModelType, ScanStatus, SignatureStatus
 from apps.core import audit
 from apps.core.errors import FieldError, GateRefused, ValidationFailed
-from apps.core.storage import CHUNK, file_chunks, store
+from apps.core.storage import file_chunks, store
 from apps.core.transitions import get_locked
 from apps.core.versions import next_patch, version_key
 
@@ -149,34 +149,40 @@ def _output_lineage(
 def model_materialise(*, model: ModelEntry, destination: Path) -> Path:
     """Put the model's files into *destination* (hard links where the store is local) and return it.
 
-    Every byte is checked against the registered SHA-256 first; ``GateRefused`` when one differs. Readers must not
-    write into the files: they may be the store's own.
+    Every byte is checked against the registered SHA-256 and, where the model is approved, against its signature;
+    ``GateRefused`` when one differs. Readers must not write into the files: they may be the store's own.
     """
     if model.is_external:
         raise GateRefused(f"{model} runs at its provider; there are no files to take.")
+    _refuse_broken(model)
     destination.mkdir(parents=True, exist_ok=True)
     rows = {row.filename: row for row in model.files.all()}
     for path in store().download_prefix(model.storage_prefix, destination):
         if path.name not in rows:
             path.unlink()
-    for row in rows.values():
-        _verify(model, row, destination / row.filename)
+    require_intact(model=model, folder=destination, rows=list(rows.values()))
     return destination
 
 
-def _verify(model: ModelEntry, row: ModelFile, path: Path) -> None:
-    digest = hashlib.sha256()
-    if path.is_file():
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-    if digest.hexdigest() != row.sha256:
-        raise GateRefused(
-            f"The stored bytes of {row.filename} of {model} are not the ones that were uploaded. "
-            "Upload the file again in a new version and have it reviewed.",
-            errors=[FieldError("files", "file_changed", f"{row.filename} differs from its registered SHA-256.")],
-            code="file_changed",
-        )
+def model_require_intact_copy(*, model: ModelEntry, folder: Path) -> None:
+    """Raise ``GateRefused`` unless the files that were put into *folder* before are still the model's, and signed."""
+    require_intact(model=model, folder=folder, rows=list(model.files.all()))
+
+
+def _refuse_broken(model: ModelEntry) -> None:
+    errors = _signature_errors(model)
+    if errors:
+        raise GateRefused(f"{model} cannot be used: {errors[0].message}", errors=errors, code="file_changed")
+
+
+def _signature_errors(model: ModelEntry) -> list[FieldError]:
+    """Why the model's files must not be used, if they were found changed; a draft gets over it by new files."""
+    row = ModelSignature.objects.filter(model=model, status=SignatureStatus.BROKEN).first()
+    if row is None:
+        return []
+    what = " ".join(row.problems[:3])
+    message = f"The stored files of {model} are not the ones that were approved: {what} Upload them again."
+    return [FieldError("files", "signature_broken", message)]
 
 
 def model_require_runnable(*, model: ModelEntry) -> None:
@@ -205,7 +211,7 @@ def _not_runnable(model: ModelEntry) -> list[FieldError]:
         if needs_key(model) and not ExternalSecret.objects.filter(model=model).exists():
             return [FieldError("metadata.api_key", "required", f"{model} has no API key; its provider needs one.")]
         return []
-    errors = []
+    errors = _signature_errors(model)
     lacking = missing_files(list(model.files.values_list("filename", flat=True)))
     if lacking:
         errors.append(FieldError("files", "missing", f"{model} lacks {', '.join(lacking)}."))

@@ -8,19 +8,22 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.catalog.digest import model_digest, models_digests
+from apps.catalog.lineage import MODEL
 from apps.catalog.models import ModelEntry
 from apps.catalog.selectors import model_get, models_visible_to
 from apps.catalog.services.access import APPROVAL_KIND, model_locked
+from apps.catalog.services.closure import model_check_sources, sources_changed
+from apps.catalog.services.lapses import CHANGED, approval_lapse
 from apps.catalog.types import MODEL_TRANSITIONS, ModelStatus
 from apps.core import audit, clock
 from apps.core.errors import Conflict, FieldError, ValidationFailed
 from apps.core.permissions import can
+from apps.core.tasks import enqueue
 from apps.core.transitions import get_locked, transition
 from apps.governance.services import (
     approval_decide,
     approval_request,
     approval_withdraw,
-    approvals_lapse,
 )
 
 STATUS_SPELLINGS = {"under_review": ModelStatus.PENDING_REVIEW}
@@ -52,7 +55,7 @@ def model_reopen(*, actor: User | None, model_id: UUID | str) -> ModelEntry:
     """Take a rejected or approved model back to draft; an approval lapses by it."""
     model = model_locked(actor=actor, model_id=model_id, verb="change")
     if model.status == ModelStatus.APPROVED:
-        _lapse(actor, model, "Taken back to draft.")
+        approval_lapse(actor=actor, model=model, reason="Taken back to draft.")
     else:
         transition(model, ModelStatus.DRAFT, MODEL_TRANSITIONS)
     audit.record(actor=actor, action="catalog.model.reopened", resource=model)
@@ -77,6 +80,7 @@ def model_deprecate(*, actor: User | None, model_id: UUID | str, successor_id: U
         resource=model,
         metadata={"successor": str(successor.pk)} if successor is not None else {},
     )
+    enqueue(CHANGED, MODEL, str(model.pk))
     return model_get(actor=actor, model_id=model_id)
 
 
@@ -119,16 +123,8 @@ def lapse_if_changed(*, actor: User | None, model: ModelEntry, reason: str) -> b
     """Let the approval of the locked *model* lapse when it no longer is what was approved; refreshes *model*."""
     if model.status != ModelStatus.APPROVED or model.digest == model_digest(model):
         return False
-    _lapse(actor, model, reason)
+    approval_lapse(actor=actor, model=model, reason=reason)
     return True
-
-
-def _lapse(actor: User | None, model: ModelEntry, reason: str) -> None:
-    """End the approval; governance calls back and makes the draft. Without a request there is only the status."""
-    if not approvals_lapse(kind=APPROVAL_KIND, subject_id=model.pk, reason=reason, actor=actor):
-        transition(model, ModelStatus.DRAFT, MODEL_TRANSITIONS, digest="", approved_at=None)
-        audit.record(actor=actor, action="catalog.model.lapsed", resource=model, metadata={"reason": reason})
-    model.refresh_from_db()
 
 
 def approvals_check(*, chunk: int = 500) -> int:
@@ -141,6 +137,7 @@ def approvals_check(*, chunk: int = 500) -> int:
         # Compared without locks first: almost always nothing has changed.
         changed = [model.pk for model in batch if model.digest != digests[model.pk]]
         lapsed += sum(model_check_approval(model_id=pk) for pk in changed)
+        lapsed += sum(model_check_sources(model_id=pk) for pk in sources_changed(batch))
         batch = list(approved.filter(pk__gt=batch[-1].pk)[:chunk])
     return lapsed
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from apps.accounts.models import User
-from apps.catalog.models import ModelEntry, ModelFile
+from apps.catalog.models import ModelEntry, ModelFile, ModelSignature
 from apps.catalog.scanning import ALLOWED_SUFFIXES, classify
 from apps.catalog.selectors import model_get
 from apps.catalog.services.access import action_for, model_locked, require_draft
@@ -152,6 +152,8 @@ def file_register(*, model: ModelEntry, filename: str, stored: StoredObject, key
     known = classify(filename)
     if known is None:
         raise ValidationFailed.field("files", "type", f"{filename} is not a model file.")
+    # New bytes: what was found about the old ones is settled; the next approval signs anew.
+    ModelSignature.objects.filter(model=model).delete()
     row, _ = ModelFile.objects.update_or_create(
         model=model,
         filename=filename,

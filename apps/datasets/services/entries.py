@@ -16,7 +16,7 @@ from apps.core.permissions import teams_where
 from apps.core.storage import store
 from apps.datasets.datasheet import sheet_fault
 from apps.datasets.models import Dataset
-from apps.datasets.registry import delete_blockers
+from apps.datasets.registry import dataset_changed, delete_blockers
 from apps.datasets.retention import retention_end
 from apps.datasets.services.access import dataset_locked, require_draft
 from apps.datasets.services.comparisons import comparisons_forget
@@ -179,6 +179,7 @@ def dataset_delete(*, actor: User | None, dataset_id: object) -> None:
         audit.record(actor=actor, action="datasets.dataset.deleted", resource=dataset, metadata=proof)
         comparisons_forget(dataset)
         prefix = f"datasets/{dataset.pk}"
+        dataset_changed(dataset.pk)
         dataset.delete()
         # After the commit: files must not be gone while the row could come back. What fails here, the sweep
         # removes.

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.governance.api import evidence, views
+from apps.governance.api import evidence, notices, views
 
 urlpatterns = [
     path("governance/policies", views.PolicyListView.as_view(), name="policy-list"),
@@ -26,5 +26,7 @@ urlpatterns = [
     path("observability/cost-profiles", evidence.CostProfileView.as_view(), name="cost-list-short"),
     path("governance/observability/cost-aggregate", evidence.CostAggregateView.as_view(), name="cost-aggregate"),
     path("observability/cost-aggregate", evidence.CostAggregateView.as_view(), name="cost-aggregate-short"),
+    path("governance/notices", notices.NoticeListView.as_view(), name="notice-list"),
+    path("governance/notices/<str:notice_id>/read", notices.NoticeReadView.as_view(), name="notice-read"),
     path("governance/prices", evidence.PriceListView.as_view(), name="price-list"),
 ]

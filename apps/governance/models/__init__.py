@@ -2,6 +2,7 @@
 
 from apps.governance.models.approvals import ApprovalDecision, ApprovalRequest
 from apps.governance.models.audit import AuditChainHead, AuditSeal
+from apps.governance.models.notices import Notice
 from apps.governance.models.policies import Policy, PolicyVersion
 from apps.governance.models.usage import CostDaily, CostState, PriceEntry, UsageRecord
 
@@ -12,6 +13,7 @@ __all__ = [
     "AuditSeal",
     "CostDaily",
     "CostState",
+    "Notice",
     "Policy",
     "PolicyVersion",
     "PriceEntry",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.governance.web import approvals, evidence, policies
+from apps.governance.web import approvals, evidence, notices, policies
 
 app_name = "governance"
 urlpatterns = [
@@ -20,6 +20,9 @@ urlpatterns = [
     path("audit/verify/", evidence.AuditVerifyView.as_view(), name="audit-verify"),
     path("costs/", evidence.CostListView.as_view(), name="cost-list"),
     path("costs/chart/", evidence.CostChartView.as_view(), name="cost-chart"),
+    path("notices/", notices.NoticeListView.as_view(), name="notice-list"),
+    path("notices/read/", notices.NoticesReadAllView.as_view(), name="notices-read-all"),
+    path("notices/<uuid:pk>/read/", notices.NoticeReadView.as_view(), name="notice-read"),
     path("prices/", policies.PriceListView.as_view(), name="price-list"),
     path("prices/new/", policies.PriceCreateView.as_view(), name="price-create"),
 ]

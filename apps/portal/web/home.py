@@ -8,9 +8,13 @@ from django.views.generic import TemplateView
 
 from apps.core import health
 from apps.core.web.views import FragmentMixin
+from apps.governance.selectors.notices import notices_for
 from apps.portal.activity import recent_activity
 from apps.portal.demo import demo_for
 from apps.portal.home import counts, going_on, waiting_for
+
+
+NOTICES_SHOWN = 5
 
 
 class HomeView(FragmentMixin, TemplateView):
@@ -31,6 +35,7 @@ class HomeView(FragmentMixin, TemplateView):
             context["going_on"] = going_on(self.actor)
         if whole:
             context["waiting"] = waiting_for(self.actor)
+            context["notices"] = list(notices_for(self.actor, unread=True)[:NOTICES_SHOWN])
             context["counts"] = counts(self.actor)
             context["activity"] = recent_activity(self.actor)
         return context

@@ -14,7 +14,12 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
-from apps.catalog.services import model_external_target, model_materialise, model_require_deployable
+from apps.catalog.services import (
+    model_external_target,
+    model_materialise,
+    model_require_deployable,
+    model_require_intact_copy,
+)
 from apps.compute.services import workload_submit, workload_unplaceable
 from apps.compute.types import HttpProbe, SlotClass, WorkloadKind, WorkloadSpec, WorkloadState
 from apps.core import clock
@@ -168,6 +173,7 @@ def _materialise(model: ModelEntry, folder: Path) -> Path:
     """The model's files in ``folder``, complete or not at all: a crash leaves a folder that is made anew."""
     done = folder.with_suffix(".complete")
     if done.exists() and folder.is_dir():
+        model_require_intact_copy(model=model, folder=folder)
         return folder
     rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
