@@ -9,7 +9,7 @@ ARGS ?=
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run:  ## install, start everything on PORT (8000), and walk the demo unless DEMO=0
+run:  ## install, start everything on PORT (8000), walk the demo unless DEMO=0; S3=1 keeps files in S3
 	@$(BOOT) run
 
 demo:  ## walk the demo against the portal that runs already (BASE_URL to choose another)
@@ -24,7 +24,7 @@ lint:  ## every check that CI makes, without the tests
 format:  ## format Python, mend what can be mended, check the templates
 	@$(BOOT) format
 
-services:  ## only the servers (PostgreSQL, Valkey; S3=1 adds an S3 store), in the background
+services:  ## only the servers (PostgreSQL, Valkey; S3=1 adds S3), in the background
 	@$(BOOT) services start $(if $(filter 1,$(S3)),--s3)
 
 stop:  ## end the servers that `make services` started

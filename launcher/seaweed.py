@@ -11,12 +11,19 @@ import time
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from launcher.paths import private_dir, weed_binary
 from launcher.postgres import last_lines
 from launcher.processes import LauncherError, end_process, process_alive, process_command, read_pid
 
 START_SECONDS = 60.0
+START_ATTEMPTS = 3
+PROBE = b"0" * 9_000_000  # large enough to need a volume
 
 
 def free_port() -> int:
@@ -44,6 +51,34 @@ class Seaweed:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def url(self, bucket: str) -> str:
+        """The bucket as STORAGE_URL names it, keys included."""
+        keys = f"{quote(self.access_key, safe='')}:{quote(self.secret_key, safe='')}"
+        return f"s3://{keys}@127.0.0.1:{self.port}/{bucket}?region=us-east-1&tls=false"
+
+    def ensure_bucket(self, name: str) -> None:
+        """Create the bucket unless it exists; waits until it takes a large object, seconds after the first answer."""
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}, signature_version="s3v4", retries={"max_attempts": 1}),
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if name not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+                    client.create_bucket(Bucket=name)
+                client.put_object(Bucket=name, Key=".ready", Body=PROBE)
+                client.delete_object(Bucket=name, Key=".ready")
+                return
+            except (BotoCoreError, ClientError) as error:
+                if time.monotonic() > deadline:
+                    raise LauncherError(f"The S3 server did not make the bucket {name}: {error}") from error
+                time.sleep(0.2)
+
     @property
     def state_path(self) -> Path:
         return self.data_dir / "s3-state.json"
@@ -69,8 +104,19 @@ class Seaweed:
                 state["secret_key"],
             )
             return False
-        self.port = free_port()
         self.secret_key = self.secret_key or secrets.token_urlsafe(24)
+        for attempt in range(START_ATTEMPTS):
+            process = self._launch()
+            if self._wait_answering(process):
+                return True
+            if process.poll() is None or attempt == START_ATTEMPTS - 1:
+                break  # it hangs, or it is not its ports
+        self.stop()
+        raise LauncherError(f"SeaweedFS did not start:\n{last_lines(self.log_path)}")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        """Start the program on ports that are free now; another process may be faster in taking one."""
+        self.port = free_port()
         state = {"port": self.port, "access_key": self.access_key, "secret_key": self.secret_key}
         _write_private(self.state_path, json.dumps(state))
         identity = {
@@ -106,10 +152,13 @@ class Seaweed:
                 cwd=self.data_dir,
             )
         self.pid_path.write_text(f"{process.pid}\n")
+        return process
+
+    def _wait_answering(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise LauncherError(f"SeaweedFS did not start:\n{last_lines(self.log_path)}")
+                return False
             time.sleep(0.1)
         return True
 

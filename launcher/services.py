@@ -4,7 +4,8 @@
     python -m launcher.services stop            end them cleanly
     python -m launcher.services status
 
-A server whose address is given from outside (DATABASE_URL, REDIS_URL: environment or .env) is not started.
+A server whose address is given from outside (DATABASE_URL, REDIS_URL, STORAGE_URL: environment or .env) is not started.
+S3=1 in the environment means --s3. A var folder that once kept its files in S3 goes on doing so: they are there.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Services:
     """The servers under one var folder."""
 
     var: Path = field(default_factory=var_dir)
-    with_s3: bool = False
+    with_s3: bool = field(default_factory=lambda: os.environ.get("S3", "").strip() == "1")
     started: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -78,6 +79,7 @@ class Services:
         self.postgres = Postgres(self.var / "postgres", sockets, logs / "postgres.log")
         self.valkey = Valkey(run, logs / "valkey.log")
         self.seaweed = Seaweed(self.var / "s3", logs / "s3.log")
+        self.with_s3 = self.with_s3 or self.seaweed.state_path.exists()
 
     def start(self) -> dict[str, str]:
         """Start what is missing, write services.env, return its values; `started` names them."""
@@ -92,14 +94,11 @@ class Services:
             if self.valkey.start():
                 self.started.append("valkey")
             values["REDIS_URL"] = self.valkey.url()
-        if self.with_s3:
+        if self.with_s3 and not given_from_outside("STORAGE_URL"):
             if self.seaweed.start():
                 self.started.append("s3")
-            values |= {
-                "S3_ENDPOINT_URL": self.seaweed.endpoint,
-                "S3_ACCESS_KEY": self.seaweed.access_key,
-                "S3_SECRET_KEY": self.seaweed.secret_key,
-            }
+            self.seaweed.ensure_bucket(BUCKET)
+            values["STORAGE_URL"] = self.seaweed.url(BUCKET)
         write_env_file(self.var / ENV_FILE, values)
         return values
 
@@ -128,13 +127,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--s3", action="store_true", help="start the S3 server too")
     options = parser.parse_args(arguments)
     try:
-        services = Services(with_s3=options.s3)
+        services = Services(with_s3=True) if options.s3 else Services()
         if options.action == "start":
             values = services.start()
             print(f"Servers are up ({', '.join(services.started) or 'all were running already'}).")
             print(f"Their addresses are in {services.var / ENV_FILE}:")
             for key, value in values.items():
-                print(f"  {key}={'…' if 'SECRET' in key else value}")
+                print(f"  {key}={'s3://…' if key == 'STORAGE_URL' else value}")  # holds a secret
         elif options.action == "stop":
             services.stop()
             print("Servers are stopped.")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.core.storage import store_at
 from launcher import paths, services
 from launcher.guard import start_guard
 from launcher.paths import NOBODY, runs_as_nobody, socket_dir, unprivileged_prefix
@@ -168,3 +169,26 @@ def test_root_without_user_namespaces_can_start_postgres_twice(tmp_path: Path, m
         assert (locked / "pg").stat().st_uid == NOBODY
     finally:
         unprivileged_prefix.cache_clear()
+
+
+def test_services_with_s3_keep_files_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-7: S3=1 hands the portal a bucket that it can write to; the folder goes on with S3 without being told."""
+    for name in ("STORAGE_URL", "S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.setenv(name, "given")
+    assert not services.Services(tmp_path).with_s3
+    monkeypatch.setenv("S3", "1")
+    started = services.Services(tmp_path)
+    try:
+        values = started.start()
+        store = store_at(values["STORAGE_URL"])
+        store.put("a/b.txt", [b"kept"])
+        monkeypatch.delenv("S3")
+        again = services.Services(tmp_path)
+        assert again.start() == values
+        with store_at(values["STORAGE_URL"]).open("a/b.txt") as file:
+            assert file.read() == b"kept"
+        assert (tmp_path / services.ENV_FILE).stat().st_mode & 0o077 == 0
+    finally:
+        started.stop(["s3"])

@@ -13,20 +13,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from launcher.guard import start_guard
 from launcher.paths import ROOT
 from launcher.postgres import Postgres, copy_cluster, template_dir
-from launcher.processes import LauncherError
 from launcher.seaweed import Seaweed
 from launcher.valkey import Valkey
 
@@ -67,52 +61,13 @@ def _release() -> None:
         guard.wait(timeout=30)
 
 
-def _start_s3(attempts: int = 3) -> tuple[Seaweed, Path]:
-    """A running server. Its ports are chosen before it binds them, so another process may be faster: try again."""
-    while True:
-        attempts -= 1
-        folder = Path(tempfile.mkdtemp(prefix="llmops-s3-"))
-        server = Seaweed(folder, folder / "s3.log")
-        try:
-            server.start()
-            _wait_writable(server)
-        except (LauncherError, BotoCoreError, ClientError):
-            server.stop()
-            shutil.rmtree(folder, ignore_errors=True)
-            if attempts <= 0:
-                raise
-        else:
-            return server, folder
-
-
-def _wait_writable(server: Seaweed, seconds: float = 90.0) -> None:
-    """Its port answers some seconds before its first volume takes a large object."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
-    )
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if "ready" not in {row["Name"] for row in client.list_buckets()["Buckets"]}:
-                client.create_bucket(Bucket="ready")
-            client.put_object(Bucket="ready", Key="probe", Body=b"0" * 9_000_000)
-            client.delete_object(Bucket="ready", Key="probe")
-            return
-        except (BotoCoreError, ClientError):
-            if time.monotonic() > deadline:
-                raise
-            threading.Event().wait(0.5)
-
-
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[Seaweed]:
     """A real S3 server for this test process; `endpoint`, `access_key`, `secret_key` say how to reach it."""
-    server, folder = _start_s3()
+    folder = Path(tempfile.mkdtemp(prefix="llmops-s3-"))
+    server = Seaweed(folder, folder / "s3.log")
+    server.start()
+    server.ensure_bucket("ready")
     pid = server.running_pid()
     guard = start_guard(pids={"kill": pid} if pid else {}, remove=folder)
     yield server
