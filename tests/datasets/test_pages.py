@@ -284,3 +284,11 @@ def test_admin_lists_open(cast: Cast, page: Page, model: str) -> None:
     """FR-003d: every entity is in the admin, read-only."""
     make_dataset(cast.ada, rows=pii_rows())
     assert page(cast.dana).get(reverse(f"admin:datasets_{model}_changelist")).status_code == 200
+
+
+def test_few_values_are_shown_as_themselves(cast: Cast, page: Page) -> None:
+    """FR-003b: a column of a few values has one bar for each, not a histogram of their lengths."""
+    rows = [{**row, "ok": n % 4 > 0, "lang": "en" if n % 3 else "de"} for n, row in enumerate(clean_rows())]
+    shown = text(page(cast.ada).get(url("detail", make_dataset(cast.ada, rows=rows))))
+    for bar in ("<title>true: 18</title>", "<title>false: 6</title>", "<title>en: 16</title>", "<title>de: 8</title>"):
+        assert bar in shown

@@ -197,6 +197,8 @@ class PreviewSerializer(ApiSerializer):
     """Some rows with schema and statistics."""
 
     sample_rows = serializers.JSONField()
+    row_numbers = serializers.ListField(child=serializers.IntegerField())
+    matching_rows = serializers.IntegerField()
     schema = ColumnSerializer(many=True)
     statistics = StatisticsSerializer()
 

@@ -121,19 +121,33 @@ class DatasetUploadView(ApiView):
 class DatasetPreviewView(ApiView):
     """Some rows."""
 
-    query_params = PAGING
+    query_params = PAGING | {"order_by", "q", "column"}
 
     @api_schema(
-        summary="Preview rows, schema and statistics", responses=shapes.PreviewSerializer, params=("limit", "offset")
+        summary="Preview rows, schema and statistics",
+        responses=shapes.PreviewSerializer,
+        params=("limit", "offset", "orderBy", "q", "column"),
     )
     def get(self, request: ApiRequest, dataset_id: str) -> Response:
-        """Rows as uploaded."""
+        """Rows as uploaded; ``q`` searches (in ``column``, else everywhere), ``orderBy`` sorts by a column."""
         self.refuse_unknown(request)
         where = pagination.window(request._request)
         preview = services.dataset_preview(
-            actor=request.user, dataset_id=dataset_id, limit=where.limit, offset=where.offset
+            actor=request.user,
+            dataset_id=dataset_id,
+            limit=where.limit,
+            offset=where.offset,
+            order_by=self.param(request, "order_by", str, ""),
+            q=self.param(request, "q", str, ""),
+            column=self.param(request, "column", str, ""),
         )
-        data = {"sample_rows": preview.rows, "schema": preview.schema, "statistics": preview.statistics}
+        data = {
+            "sample_rows": preview.rows,
+            "row_numbers": preview.numbers,
+            "matching_rows": preview.total,
+            "schema": preview.schema,
+            "statistics": preview.statistics,
+        }
         response = self.success(shapes.PreviewSerializer(data).data)
         return pagination.add_headers(response, request._request, where, preview.total)
 

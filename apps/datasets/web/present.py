@@ -26,12 +26,12 @@ def cell_text(value: Any) -> str:
     return f"{text[:CELL]}…" if len(text) > CELL else text
 
 
-def preview_rows(preview: Preview, offset: int) -> list[dict[str, Any]]:
+def preview_rows(preview: Preview) -> list[dict[str, Any]]:
     """Rows with their numbers (from 1) and cells in the order of the schema."""
     names = [column["name"] for column in preview.schema]
     return [
-        {"number": offset + place, "cells": [(row[name] is None, cell_text(row[name])) for name in names]}
-        for place, row in enumerate(preview.rows, start=1)
+        {"number": number, "cells": [(row[name] is None, cell_text(row[name])) for name in names]}
+        for number, row in zip(preview.numbers, preview.rows, strict=True)
     ]
 
 
@@ -86,29 +86,51 @@ def statistic_rows(dataset: Dataset, check: DatasetCheck | None) -> list[dict[st
                 "type": column.kind,
                 "nullable": column.nullable,
                 "facts": facts,
-                "bars": bars(facts["histogram"]) if facts else [],
+                **_picture(column.kind, facts),
             }
         )
     return rows
 
 
+def _picture(kind: str, facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The bars of a column and what they count: values where there are few of them, else numbers or lengths."""
+    if facts is None:
+        return {"bars": [], "counted": ""}
+    top = facts["topValues"]
+    if top and (kind == "boolean" or facts["distinct"] <= len(top)):
+        return {"bars": category_bars(top), "counted": "each value"}
+    return {"bars": bars(facts["histogram"]), "counted": "characters" if facts["measured"] == "length" else "values"}
+
+
+def category_bars(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Frequent values as rectangles of a small picture, 120 × 28."""
+    pairs = [(cell_text(entry["value"])[:40], entry["count"]) for entry in values]
+    return _rectangles([(f"{value}: {count:,}", count) for value, count in pairs])
+
+
 def bars(histogram: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A histogram as rectangles of a small picture, 120 × 28."""
-    top = max((entry["count"] for entry in histogram), default=0)
+    return _rectangles(
+        [(f"{entry['from']:g} to {entry['to']:g}: {entry['count']:,}", entry["count"]) for entry in histogram]
+    )
+
+
+def _rectangles(counted: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    top = max((count for _label, count in counted), default=0)
     if not top:
         return []
-    width = _WIDTH / len(histogram)
+    width = _WIDTH / len(counted)
     result = []
-    for place, entry in enumerate(histogram):
+    for place, (label, count) in enumerate(counted):
         # What is there must be seen, however rare.
-        height = max(1.5, _HEIGHT * entry["count"] / top) if entry["count"] else 0
+        height = max(1.5, _HEIGHT * count / top) if count else 0
         result.append(
             {
                 "x": round(place * width + 0.5, 2),
                 "y": round(_HEIGHT - height, 2),
                 "width": round(max(1.0, width - 1), 2),
                 "height": round(height, 2),
-                "label": f"{entry['from']:g} to {entry['to']:g}: {entry['count']:,}",
+                "label": label,
             }
         )
     return result

@@ -34,6 +34,8 @@ from apps.governance.selectors.audit import audit_history
 
 FINDINGS_SHOWN = 25
 VERSIONS_SHOWN = 20
+# What the rows can be asked for, and how the address calls it.
+_BROWSE = {"order_by": "order", "q": "q", "column": "column"}
 
 
 class DatasetListView(VisibleListView):
@@ -114,22 +116,29 @@ class DatasetDetailView(VisibleDetailView):
         }
 
     def _preview(self, dataset: Dataset) -> dict[str, Any]:
-        """One page of rows; when the store has lost them the page says so instead of failing."""
-        total = range(dataset.row_count or 0)
-        page = Paginator(total, PREVIEW_ROWS).get_page(self.request.GET.get("page"))
-        offset = (page.number - 1) * PREVIEW_ROWS
+        """One page of rows; when they cannot be shown the page says why instead of failing."""
+        asked = {key: self.request.GET.get(name, "") for key, name in _BROWSE.items()}
+        names = [(column.name, column.name == asked["column"]) for column in dataset.column_list]
+        context = {"preview_asked": asked, "preview_names": names, "order": asked["order_by"]}
+        number = self.request.GET.get("page", "")
+        page = int(number) if number.isascii() and number.isdigit() and len(number) < 9 else 1
+        offset = (max(1, page) - 1) * PREVIEW_ROWS
+        if not any(asked.values()):
+            # Out of range is the nearest page, as in every list.
+            offset = (Paginator(range(dataset.row_count or 0), PREVIEW_ROWS).get_page(page).number - 1) * PREVIEW_ROWS
         try:
             preview = services.dataset_preview(
-                actor=self.actor, dataset_id=dataset.pk, limit=PREVIEW_ROWS, offset=offset
+                actor=self.actor, dataset_id=dataset.pk, limit=PREVIEW_ROWS, offset=offset, **asked
             )
         except DomainError as error:
             if not shown_in_form(error):
                 raise
-            return {"preview_error": sentence(error), "page_obj": page}
+            return {**context, "preview_error": sentence(error)}
         return {
-            "page_obj": page,
+            **context,
+            "page_obj": Paginator(range(preview.total), PREVIEW_ROWS).get_page(page),
             "preview_columns": preview.schema,
-            "preview_rows": preview_rows(preview, offset),
+            "preview_rows": preview_rows(preview),
         }
 
     def _rest(self, dataset: Dataset) -> dict[str, Any]:
