@@ -14,6 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops.settings.development")
 
 APPS_WITH_TASKS = (
     "core",
+    "core.uploads",
     "accounts",
     "governance",
     "compute",

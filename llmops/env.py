@@ -137,6 +137,20 @@ declare(
     "api",
     ("LLMOPS_API_MAX_BODY_BYTES", "int", "10485760", "Largest JSON body."),
     ("LLMOPS_UPLOAD_MAX_FILE_BYTES", "int", "107374182400", "Largest uploaded file."),
+    (
+        "LLMOPS_UPLOAD_INLINE_BYTES",
+        "int",
+        "33554432",
+        "Uploads up to this size are read and checked for mistakes within the request, larger ones by a worker.",
+    ),
+    (
+        "LLMOPS_UPLOAD_CHUNK_BYTES",
+        "int",
+        "16777216",
+        "Size of the pieces in which the portal's pages send large files.",
+    ),
+    ("LLMOPS_UPLOAD_HOURS", "int", "24", "Hours after its last byte when an unfinished upload is removed."),
+    ("LLMOPS_UPLOAD_MAX_OPEN", "int", "1000", "Most unfinished uploads of one person."),
     ("LLMOPS_IDEMPOTENCY_HOURS", "int", "24", "Hours an Idempotency-Key is remembered."),
 )
 declare(

@@ -11,6 +11,7 @@ from tests.support.committed import committed_db, migrated_db
 from tests.support.database import no_policies_yet
 from tests.support.servers import s3_server
 from tests.support.tiny_model import tiny_model_dir
+from tests.support.uploads import s3_store
 
 __all__ = [
     "api",
@@ -22,6 +23,7 @@ __all__ = [
     "page",
     "run_commits",
     "s3_server",
+    "s3_store",
     "tiny_model_dir",
 ]
 

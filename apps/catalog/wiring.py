@@ -13,10 +13,12 @@ from apps.catalog.approvals import ModelSubject
 from apps.catalog.lineage import DATASET, MODEL, NODE_LIMIT, Key, resolve_models
 from apps.catalog.models import LineageEdge, ModelEntry
 from apps.catalog.selectors import models_visible_to
+from apps.catalog.services.incoming import ModelUploads
 from apps.catalog.services.lapses import CHANGED
 from apps.catalog.types import LineageNode, LineageRelation, ModelStatus, Panel, SourceState
 from apps.core.permissions import can
 from apps.core.tasks import enqueue
+from apps.core.uploads.targets import targets
 from apps.datasets import registry as datasets
 from apps.datasets.models import Dataset
 from apps.datasets.selectors import datasets_by_ids
@@ -110,6 +112,7 @@ def cost_panel(actor: User, model: ModelEntry) -> Panel | None:
 def register() -> None:
     """Called once by the application's ``ready()``."""
     subjects.register(ModelSubject())
+    targets.register(ModelUploads())
     resource_labels.register_objects("model", models_visible_to, url_name="catalog:model-detail")
     registry.register_lineage_kind(MODEL, resolve_models)
     registry.register_lineage_kind(DATASET, resolve_datasets)

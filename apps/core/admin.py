@@ -12,8 +12,9 @@ from unfold.admin import ModelAdmin
 
 from apps.core import audit
 from apps.core.errors import DomainError
-from apps.core.models import AuditEvent, IdempotencyKey, Operation
+from apps.core.models import AuditEvent, IdempotencyKey, Operation, UploadSession
 from apps.core.permissions import can, visible_to
+from apps.core.uploads.sessions import upload_cancel
 
 ServiceCall = Callable[[Any, Any], Any]
 
@@ -113,6 +114,20 @@ class OperationAdmin(PortalAdmin):
     list_display = ("kind", "status", "progress", "message", "team", "created_by", "created_at")
     list_filter = ("status", "kind")
     list_select_related = ("team", "created_by")
+
+
+@admin.register(UploadSession)
+class UploadSessionAdmin(PortalAdmin):
+    """Files on their way in: how far, whose, when they are given up."""
+
+    view_action = "operation.view"
+    list_display = ("filename", "status", "progress", "size", "target_type", "team", "created_by", "expires_at")
+    list_filter = ("status", "target_type")
+    search_fields = ("filename", "target_id")
+    list_select_related = ("team", "created_by")
+    actions = (
+        service_action("Cancel", lambda user, obj: upload_cancel(session=obj, actor=user), name="cancel_uploads"),
+    )
 
 
 @admin.register(IdempotencyKey)

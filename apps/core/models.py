@@ -133,6 +133,86 @@ class Operation(TeamOwnedModel):
         return f"{self.kind} {self.status} {self.progress}%"
 
 
+class UploadStatus(models.TextChoices):
+    """Life of one file on its way in."""
+
+    RECEIVING = "receiving", "Receiving"  # bytes are missing; leaves by the last byte, by cancelling, by its time
+    RECEIVED = "received", "Received"  # all bytes are there; waits to be taken into its target
+    FINISHING = "finishing", "Being taken"  # assembled, hashed, read; comes back to received when refused
+    ATTACHED = "attached", "Taken"  # a file of its target now
+    CANCELLED = "cancelled", "Cancelled"  # given up by its owner, or its bytes were not what was announced
+    EXPIRED = "expired", "Expired"  # abandoned; its bytes are swept
+
+
+class UploadSession(TeamOwnedModel):
+    """One file that arrives in pieces, beside the thing that it will belong to. Only its creator sees it.
+
+    The bytes lie under ``uploads/<id>/`` in the store until the target takes them in one transaction.
+    """
+
+    AUDIT_TYPE = "upload"
+    SHARED_STATUSES = ()
+
+    target_type = models.CharField(max_length=50)
+    target_id = models.UUIDField()
+    filename = models.CharField(max_length=255)
+    size = models.BigIntegerField(help_text="Bytes announced.")
+    offset = models.BigIntegerField(default=0, help_text="Bytes received and kept.")
+    status = models.CharField(max_length=10, choices=UploadStatus, default=UploadStatus.RECEIVING)
+    expected_sha256 = models.CharField(max_length=64, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    store_upload_id = models.CharField(max_length=500, blank=True, help_text="The store's name of a multipart upload.")
+    block_size = models.PositiveIntegerField(help_text="Bytes written to the store at a time.")
+    writer = models.CharField(
+        max_length=32, blank=True, help_text="The request that writes now; a newer one replaces it."
+    )
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="How often taking it was begun.")
+    expires_at = models.DateTimeField()
+    operation = models.ForeignKey(Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="uploads")
+
+    class Meta(TeamOwnedModel.Meta):
+        verbose_name = "upload"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(offset__gte=0, size__gte=1) & models.Q(offset__lte=models.F("size")),
+                name="upload_offset_within_size",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "expires_at"], name="upload_expiry"),
+            models.Index(fields=["target_type", "target_id", "created_by"], name="upload_target"),
+        ]
+
+    def __str__(self) -> str:
+        return self.filename
+
+    @property
+    def key(self) -> str:
+        """Where its bytes lie in the store."""
+        return f"uploads/{self.pk}/data"
+
+    @property
+    def progress(self) -> int:
+        """Percent received."""
+        return 100 * self.offset // max(1, self.size)
+
+
+class UploadPart(models.Model):
+    """A part of an upload that the object store holds, by the tag that it answered with: parts sent twice exist twice
+    in some stores, and the tag says which one counts."""
+
+    session = models.ForeignKey(UploadSession, on_delete=models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField()
+    tag = models.CharField(max_length=200)
+    size = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["session", "number"], name="upload_part_once")]
+
+    def __str__(self) -> str:
+        return f"part {self.number}"
+
+
 class IdempotencyKey(models.Model):
     """The stored answer of a creating request, so that its repetition changes nothing."""
 

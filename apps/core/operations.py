@@ -49,9 +49,15 @@ def operation_finish(operation_id: UUID | str, result: dict[str, Any] | None = N
     )
 
 
-def operation_fail(operation_id: UUID | str, message: str) -> None:
-    """End it badly, in words that the person who started it can use."""
-    _update(operation_id, status=OperationStatus.FAILED, message=message[:500], finished_at=clock.now())
+def operation_fail(operation_id: UUID | str, message: str, result: dict[str, Any] | None = None) -> None:
+    """End it badly, in words that the person who started it can use; ``result`` may list what was wrong."""
+    _update(
+        operation_id,
+        status=OperationStatus.FAILED,
+        message=message[:500],
+        result=result or {},
+        finished_at=clock.now(),
+    )
 
 
 def operation_latest(*, target_type: str, target_id: object, kind: str = "") -> Operation | None:

@@ -130,6 +130,7 @@ ACTIONS: dict[str, ActionRule] = {
     "serving_endpoint.invoke": ActionRule(ANY_ROLE - {_R.AUDITOR}, _ADMIN, Scope.INFERENCE, shared=True),
     "workload.view": _view(),
     "operation.view": _view(),
+    **_rules("upload", "cancel", _NOBODY, _ADMIN_OPERATOR),
     "approval.view": _view(),
     **_rules("approval", "decide", _REVIEW, frozenset({_R.REVIEWER, _R.ADMIN})),
     **_rules("policy", "view", _NOBODY, frozenset({_R.ADMIN, _R.AUDITOR, _R.OPERATOR}), Scope.READ),

@@ -16,5 +16,7 @@ class DatasetsConfig(AppConfig):
         """Register datasets as a subject of approvals, and their names."""
         registry = import_module("apps.governance.registry")
         registry.subjects.register(import_module("apps.datasets.approvals").DatasetApproval)
+        uploads = import_module("apps.core.uploads.targets").targets
+        uploads.register(import_module("apps.datasets.services.incoming").DatasetUploads())
         labels = import_module("apps.governance.labels").resource_labels
         labels.register_objects("dataset", import_module("apps.datasets.selectors").datasets_visible_to)

@@ -27,6 +27,8 @@ from tests.support.cast import Cast
 CHECKS = [not_a_server_error, response_schema_conformance, status_code_conformance]
 GATEWAY_PATHS = (OPENAI_PREFIX, SERVE, INFERENCE)
 ROOT = Path(__file__).resolve().parents[2]
+# Pieces of uploads are plain bytes.
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 
 @pytest.fixture(scope="session")

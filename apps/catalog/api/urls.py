@@ -3,12 +3,18 @@
 from django.urls import path
 
 from apps.catalog.api import signing, views
+from apps.core.api.uploads import UploadsCompleteView, UploadsView, UploadView
+
+_UPLOADS = "catalog/models/<str:target_id>/uploads"
 
 urlpatterns = [
     path("catalog/models", views.ModelListView.as_view(), name="model-list"),
     path("catalog/models/<str:model_id>", views.ModelDetailView.as_view(), name="model-detail"),
     path("catalog/models/<str:model_id>/status", views.ModelStatusView.as_view(), name="model-status"),
     path("catalog/models/<str:model_id>/upload", views.ModelUploadView.as_view(), name="model-upload"),
+    path(_UPLOADS, UploadsView.as_view(target_type="model"), name="model-uploads"),
+    path(f"{_UPLOADS}/complete", UploadsCompleteView.as_view(target_type="model"), name="model-uploads-complete"),
+    path(f"{_UPLOADS}/<str:upload_id>", UploadView.as_view(target_type="model"), name="model-upload-piece"),
     path("catalog/models/<str:model_id>/files/<str:filename>", views.ModelFileView.as_view(), name="model-file"),
     path("catalog/models/<str:model_id>/scan", views.ModelScanView.as_view(), name="model-scan"),
     path("catalog/signing-keys", signing.SigningKeyListView.as_view(), name="signing-key-list"),

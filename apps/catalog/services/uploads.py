@@ -54,7 +54,8 @@ def model_upload(*, actor: User | None, model_id: UUID | str, files: Sequence[In
     ``TooLarge`` (413), ``Conflict`` (not a draft, external).
     """
     model = model_require_uploadable(actor=actor, model_id=model_id)
-    names = _checked_names(files)
+    names = checked_names([file.name or "" for file in files])
+    _check_sizes(names, files)
     staging = f"incoming/{uuid.uuid4()}/"
     files_discard(prefix=staging, after=STAGING_LIFE)
     try:
@@ -83,13 +84,16 @@ def _require_uploadable(model: ModelEntry) -> None:
     require_draft(model, "uploading files")
 
 
-def _checked_names(files: Sequence[IncomingFile]) -> list[str]:
-    """Return safe names; refuse the whole upload, naming every file that cannot be taken."""
-    if not files:
+def checked_names(sent: Sequence[str]) -> list[str]:
+    """Return safe names; refuse the whole upload, naming every file that cannot be taken.
+
+    Raises ``ValidationFailed``, ``UnsupportedMedia`` (not a kind of model file).
+    """
+    if not sent:
         raise ValidationFailed.field("files", "required", "Send at least one file, under the form field files.")
-    if len(files) > FILES_PER_MODEL:
+    if len(sent) > FILES_PER_MODEL:
         raise ValidationFailed.field("files", "too_many", f"At most {FILES_PER_MODEL} files can be sent at once.")
-    names = [safe_filename(file.name or "") for file in files]
+    names = [safe_filename(text) for text in sent]
     accepted = ", ".join(ALLOWED_SUFFIXES)
     errors = [
         FieldError("files", "type", f"{name} is not a model file. Accepted: {accepted}.")
@@ -104,7 +108,13 @@ def _checked_names(files: Sequence[IncomingFile]) -> list[str]:
         for name in sorted(set(names))
         if counts[name.casefold()] > 1
     ]
-    errors += [
+    if errors:
+        raise ValidationFailed(errors[0].message, errors=errors)
+    return names
+
+
+def _check_sizes(names: Sequence[str], files: Sequence[IncomingFile]) -> None:
+    errors = [
         FieldError("files", "empty", f"{name} is empty.")
         for name, file in zip(names, files, strict=True)
         if file.size == 0
@@ -116,7 +126,6 @@ def _checked_names(files: Sequence[IncomingFile]) -> list[str]:
         if file.size is not None and file.size > limit:
             message = f"{name} has {file.size:,} bytes; at most {limit:,} are accepted per file."
             raise TooLarge(message, errors=[FieldError("files", "too_large", message)])
-    return names
 
 
 def _stage(staging: str, name: str, file: IncomingFile) -> StoredObject:
@@ -129,15 +138,31 @@ def _publish(
 ) -> tuple[list[ModelFile], Operation]:
     """Move staged files into place and write their rows, under the model's lock."""
     model = model_locked(actor=actor, model_id=model_id, verb="upload")
-    _require_uploadable(model)  # it may have been submitted while the bytes came in
-    present = set(model.files.values_list("filename", flat=True))
-    if len(present | set(names)) > FILES_PER_MODEL:
-        raise ValidationFailed.field("files", "too_many", f"A model has at most {FILES_PER_MODEL} files.")
-    rows = []
+    require_room(model, names)
+    moved = []
     for name, stored in zip(names, staged, strict=True):
         key = model.storage_prefix + name
         store().move(stored.key, key)
-        rows.append(file_register(model=model, filename=name, stored=stored, key=key, actor=actor))
+        moved.append(StoredObject(key, stored.size, stored.sha256))
+    return files_register(actor=actor, model=model, names=names, stored=moved)
+
+
+def require_room(model: ModelEntry, names: Sequence[str]) -> None:
+    """Raise unless the locked *model* still takes files of these names; it may have been submitted meanwhile."""
+    _require_uploadable(model)
+    present = set(model.files.values_list("filename", flat=True))
+    if len(present | set(names)) > FILES_PER_MODEL:
+        raise ValidationFailed.field("files", "too_many", f"A model has at most {FILES_PER_MODEL} files.")
+
+
+def files_register(
+    *, actor: User | None, model: ModelEntry, names: Sequence[str], stored: Sequence[StoredObject]
+) -> tuple[list[ModelFile], Operation]:
+    """Write the rows of files that lie in place, audited, and start the scan; *model* is locked."""
+    rows = [
+        file_register(model=model, filename=name, stored=file, key=file.key, actor=actor)
+        for name, file in zip(names, stored, strict=True)
+    ]
     audit.record(
         actor=actor,
         action="catalog.model.uploaded",

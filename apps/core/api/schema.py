@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -93,6 +93,8 @@ def api_schema(
     multipart: bool = False,
     binary: bool = False,
     public: bool = False,
+    headers: Mapping[str, bool] | None = None,
+    failures: Sequence[int] = (),
 ) -> Callable[[Any], Any]:
     """Document one view method: its success envelope, the failures all share, paging and filters.
 
@@ -102,15 +104,16 @@ def api_schema(
         params: further query parameters, camelCase.
         multipart: the request is ``multipart/form-data`` with repeated ``files``.
         binary: success is a file, not an envelope.
+        headers: request headers, and whether each is required.
+        failures: further codes of failure.
     """
     name, data = _data_field(responses, many)
     source = responses if isinstance(responses, type | None) else id(responses)
     success: Any = OpenApiTypes.BINARY if binary else _success(name, data, source)
-    failures = {
-        code: OpenApiResponse(FailureSerializer) for code in (400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
-    }
+    codes = {400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, *failures}
     if not public:
-        failures[401] = OpenApiResponse(FailureSerializer)
+        codes.add(401)
+    failed = {code: OpenApiResponse(FailureSerializer) for code in sorted(codes)}
     body: Any = request
     if multipart:
         body = {
@@ -125,7 +128,13 @@ def api_schema(
     return extend_schema(
         summary=summary,
         request=body,
-        responses={(200, "application/octet-stream") if binary else 200: success, **failures},
-        parameters=_parameters(filterset, many, params),
+        responses={(200, "application/octet-stream") if binary else 200: success, **failed},
+        parameters=[
+            *_parameters(filterset, many, params),
+            *(
+                OpenApiParameter(name, str, OpenApiParameter.HEADER, required=required)
+                for name, required in (headers or {}).items()
+            ),
+        ],
         auth=[] if public else None,
     )

@@ -161,7 +161,7 @@ class UploadedFileSerializer(ApiSerializer):
     filename = serializers.CharField()
     size = serializers.IntegerField()
     checksum = serializers.CharField(source="sha256")
-    rows = serializers.IntegerField(source="row_count")
+    rows = serializers.IntegerField(source="row_count", allow_null=True, default=None)
 
 
 class UploadAnswerSerializer(ApiSerializer):
@@ -170,8 +170,8 @@ class UploadAnswerSerializer(ApiSerializer):
     dataset_id = serializers.UUIDField()
     storage_uri = serializers.CharField()
     uploaded_files = UploadedFileSerializer(many=True)
-    rows = serializers.IntegerField()
-    check_id = serializers.UUIDField()
+    rows = serializers.IntegerField(allow_null=True)  # null while a worker still reads
+    check_id = serializers.UUIDField(allow_null=True)
     operation_id = serializers.UUIDField(allow_null=True)
 
 

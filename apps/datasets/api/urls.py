@@ -2,13 +2,18 @@
 
 from django.urls import path
 
+from apps.core.api.uploads import UploadsCompleteView, UploadsView, UploadView
 from apps.datasets.api import views
 
 _ONE = "catalog/datasets/<str:dataset_id>"
+_UPLOADS = "catalog/datasets/<str:target_id>/uploads"
 urlpatterns = [
     path("catalog/datasets", views.DatasetListView.as_view(), name="dataset-list"),
     path(_ONE, views.DatasetDetailView.as_view(), name="dataset-detail"),
     path(f"{_ONE}/upload", views.DatasetUploadView.as_view(), name="dataset-upload"),
+    path(_UPLOADS, UploadsView.as_view(target_type="dataset"), name="dataset-uploads"),
+    path(f"{_UPLOADS}/complete", UploadsCompleteView.as_view(target_type="dataset"), name="dataset-uploads-complete"),
+    path(f"{_UPLOADS}/<str:upload_id>", UploadView.as_view(target_type="dataset"), name="dataset-upload-piece"),
     path(f"{_ONE}/preview", views.DatasetPreviewView.as_view(), name="dataset-preview"),
     path(f"{_ONE}/validation", views.DatasetValidationView.as_view(), name="dataset-validation"),
     path(f"{_ONE}/status", views.DatasetStatusView.as_view(), name="dataset-status"),

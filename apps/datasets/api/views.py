@@ -100,21 +100,24 @@ class DatasetUploadView(ApiView):
         if not files and request.FILES:
             sent = ", ".join(request.FILES)
             raise ValidationFailed.field("files", "required", f"Files were sent as “{sent}”; name the field “files”.")
-        uploads = [Upload(file.name or "", file.chunks()) for file in files]
+        uploads = [Upload(file.name or "", file.chunks(), file.size) for file in files]
         result = services.dataset_upload(actor=request.user, dataset_id=dataset_id, files=uploads)
-        dataset = result.dataset
+        dataset, check, operation = result.dataset, result.check, result.operation
         answer = {
             "dataset_id": dataset.pk,
             "storage_uri": store().uri(f"{dataset.storage_prefix}/"),
-            "uploaded_files": result.files,
-            "rows": dataset.row_count,
-            "check_id": result.check.pk,
-            "operation_id": result.check.operation_id,
+            "uploaded_files": result.files or result.waiting,
+            "rows": dataset.row_count if check else None,
+            "check_id": check.pk if check else None,
+            "operation_id": operation.pk if operation else check.operation_id if check else None,
         }
-        count = len(result.files)
+        count = len(result.files or result.waiting)
+        files_text = f"{count} file{'s' if count != 1 else ''}"
         return self.success(
             shapes.UploadAnswerSerializer(answer).data,
-            f"{count} file{'s' if count != 1 else ''} uploaded to {dataset}; the checks have started.",
+            f"{files_text} uploaded to {dataset}; the checks have started."
+            if check
+            else f"{files_text} received for {dataset} and being read; poll the operation for the outcome.",
         )
 
 

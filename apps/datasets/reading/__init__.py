@@ -72,7 +72,11 @@ def file_format(name: str) -> str | None:
 
 
 def read_files(
-    files: Sequence[IncomingFile], dataset_type: str, destination: Path, limits: Limits | None = None
+    files: Sequence[IncomingFile],
+    dataset_type: str,
+    destination: Path,
+    limits: Limits | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ReadResult:
     """Check ``files`` and write their rows to ``destination``.
 

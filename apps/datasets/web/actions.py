@@ -35,13 +35,14 @@ class DatasetUploadView(_DatasetAction):
 
     def perform(self) -> UploadResult:
         """Take the files."""
-        files = [Upload(file.name or "", file.chunks()) for file in self.request.FILES.getlist("files")]
+        files = [Upload(file.name or "", file.chunks(), file.size) for file in self.request.FILES.getlist("files")]
         return services.dataset_upload(actor=self.actor, dataset_id=self.kwargs["pk"], files=files)
 
     def get_success_message(self) -> str:
         """How many."""
-        count = len(self.result.files)
-        return f"{count} file{'s' if count != 1 else ''} uploaded. The checks have started."
+        count = len(self.result.files or self.result.waiting)
+        files = f"{count} file{'s' if count != 1 else ''}"
+        return f"{files} uploaded. The checks have started." if self.result.check else f"{files} received, being read."
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Like every action, but a refusal carries the list of mistakes."""

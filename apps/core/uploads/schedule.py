@@ -1,0 +1,3 @@
+"""Sweeps of uploads."""
+
+SCHEDULE = {"uploads-reconcile": ("apps.core.uploads.tasks.uploads_reconcile", 120.0)}
