@@ -11,11 +11,10 @@ import binascii
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.http import http_date
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.api.endpoints import OperationSerializer
@@ -84,9 +83,9 @@ class _UploadsView(ApiView):
     target_type: ClassVar[str] = ""
     tus_extensions = "creation,checksum,termination,expiration"
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         """What of tus is spoken here."""
-        response = HttpResponse(status=204)
+        response: Response = _bare(204)
         response["Tus-Version"] = TUS
         response["Tus-Extension"] = self.tus_extensions
         response["Tus-Checksum-Algorithm"] = ",".join(CHECKSUMS)
