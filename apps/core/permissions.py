@@ -138,6 +138,7 @@ ACTIONS: dict[str, ActionRule] = {
     **_rules("user", "manage", _NOBODY, _ADMIN, Scope.ADMIN),
     **_rules("team", "manage", _NOBODY, _ADMIN, Scope.ADMIN),
     **_rules("token", "manage", _NOBODY, _ADMIN, Scope.ADMIN),
+    **_rules("pii_rule", "view", _NOBODY, frozenset({_R.ADMIN, _R.AUDITOR, _R.OPERATOR}), Scope.READ),
     **_rules("pii_rule", "change", _NOBODY, _ADMIN, Scope.ADMIN),
     **_rules("quota", "change", _NOBODY, _ADMIN_OPERATOR, Scope.ADMIN),
     **_rules("price", "view", _NOBODY, _COST, Scope.READ),

@@ -9,7 +9,15 @@ from unfold.admin import TabularInline
 
 from apps.core.admin import PortalAdmin, service_action
 from apps.datasets import selectors, services
-from apps.datasets.models import Dataset, DatasetCheck, DatasetFile, PiiFinding
+from apps.datasets.models import (
+    Dataset,
+    DatasetCheck,
+    DatasetFile,
+    PiiFinding,
+    PiiMark,
+    PiiRuleRecord,
+    PiiRuleVersion,
+)
 
 
 def _decide(decision: str) -> Any:
@@ -130,3 +138,78 @@ class PiiFindingAdmin(_OfDataset):
     dataset_path = "check_run__dataset"
     list_display = ("type", "rule", "row", "column", "example", "confidence")
     list_filter = ("type",)
+
+
+def _rule_switch(enabled: bool) -> Any:
+    def call(actor: Any, rule: PiiRuleRecord) -> Any:
+        return services.pii_rule_change(actor=actor, rule_id=rule.pk, enabled=enabled, note="Switched in the admin.")
+
+    return call
+
+
+def _rule_retire(actor: Any, rule: PiiRuleRecord) -> Any:
+    return services.pii_rule_retire(actor=actor, rule_id=rule.pk, note="Retired in the admin.")
+
+
+class PiiRuleVersionInline(_ReadOnlyInline):
+    """What it said when."""
+
+    model = PiiRuleVersion
+    fields = ("version", "content", "note", "created_by", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(PiiRuleRecord)
+class PiiRuleAdmin(PortalAdmin):
+    """PII rules; written on their pages (and tried there), switched here too."""
+
+    view_action = "pii_rule.view"
+    visible_by_team = False
+    list_display = ("position", "key", "type", "team", "confidence", "validator", "enabled", "version", "retired_at")
+    list_display_links = ("key",)
+    list_filter = ("type", "enabled", "team")
+    search_fields = ("key", "name")
+    list_select_related = ("team",)
+    inlines = (PiiRuleVersionInline,)
+    actions = (
+        service_action("Switch on", _rule_switch(True), name="switch_on"),
+        service_action("Switch off", _rule_switch(False), name="switch_off"),
+        service_action("Retire", _rule_retire, name="retire"),
+    )
+
+
+def _mark(decision: str) -> Any:
+    def call(actor: Any, mark: PiiMark) -> Any:
+        return services.pii_mark_decide(
+            actor=actor,
+            dataset_id=mark.dataset_id,
+            mark_id=mark.pk,
+            decision=decision,
+            reason="Decided in the admin.",
+        )
+
+    return call
+
+
+@admin.register(PiiMark)
+class PiiMarkAdmin(_OfDataset):
+    """Marks “this is no personal data”. Four eyes hold here as everywhere."""
+
+    list_display = (
+        "dataset",
+        "scope",
+        "type",
+        "column",
+        "row",
+        "count",
+        "status",
+        "reason",
+        "created_by",
+        "decided_by",
+    )
+    list_filter = ("status", "scope", "type")
+    list_select_related = ("dataset", "created_by", "decided_by")
+    actions = (
+        service_action("Confirm", _mark("confirm"), name="confirm"),
+        service_action("Undo", _mark("undo"), name="undo"),
+    )

@@ -15,7 +15,7 @@ from apps.datasets import registry
 from apps.datasets.gates import dataset_gates
 from apps.datasets.models import Dataset
 from apps.datasets.retention import retention_end
-from apps.datasets.selectors import dataset_digest
+from apps.datasets.selectors import author_ids, dataset_digest
 from apps.datasets.types import DATASET_TRANSITIONS, DatasetStatus
 from apps.governance.registry import ApprovalSubject, Stage
 from apps.governance.types import GateResult
@@ -38,8 +38,7 @@ class DatasetApproval(ApprovalSubject):
 
     def author_ids(self, obj: Dataset) -> set[UUID | int]:
         """Who registered it, submitted it, or uploaded any of its files."""
-        authors = {obj.created_by_id, obj.submitted_by_id, *obj.files.values_list("uploaded_by_id", flat=True)}
-        return {author for author in authors if author is not None}
+        return author_ids(obj)
 
     def digest(self, obj: Dataset) -> str:
         """Files, rows, columns and description."""

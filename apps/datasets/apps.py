@@ -20,3 +20,4 @@ class DatasetsConfig(AppConfig):
         uploads.register(import_module("apps.datasets.services.incoming").DatasetUploads())
         labels = import_module("apps.governance.labels").resource_labels
         labels.register_objects("dataset", import_module("apps.datasets.selectors").datasets_visible_to)
+        labels.register_objects("pii_rule", import_module("apps.datasets.selectors_pii").pii_rules_named_for)

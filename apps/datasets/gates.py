@@ -9,8 +9,8 @@ from django.conf import settings
 from apps.core.storage import store
 from apps.datasets.datasheet import SHEET_KEY, sheet_of
 from apps.datasets.models import Dataset
-from apps.datasets.pii import TYPE_LABELS
 from apps.datasets.selectors import check_latest, check_results
+from apps.datasets.selectors_pii import type_label
 from apps.datasets.types import CheckStatus, PiiStatus
 from apps.governance.types import GateResult
 
@@ -89,7 +89,12 @@ def _checks(dataset: Dataset) -> GateResult:
 def _pii(dataset: Dataset) -> GateResult:
     label = "Personal data"
     if dataset.pii_scan_status == PiiStatus.CLEAN:
-        return GateResult("pii", label, True, "No personal data was found.")
+        results = check_results(dataset)
+        marked = results.pii.get("total", 0) if results is not None else 0
+        text = (
+            f"All {marked:,} finds are confirmed to be no personal data." if marked else "No personal data was found."
+        )
+        return GateResult("pii", label, True, text)
     if dataset.pii_scan_status == PiiStatus.PENDING:
         return GateResult(
             "pii", label, False, "The scan for personal data has no result yet.", "Let the checks finish."
@@ -97,14 +102,14 @@ def _pii(dataset: Dataset) -> GateResult:
     check = check_results(dataset)
     pii = check.pii if check is not None else {}
     kinds = ", ".join(
-        f"{count:,} × {TYPE_LABELS.get(key, key).lower()}" for key, count in pii.get("byType", {}).items()
+        f"{count:,} × {type_label(key).lower()}" for key, count in pii.get("openByType", pii.get("byType", {})).items()
     )
     return GateResult(
         "pii",
         label,
         False,
         f"Personal data was found: {kinds or 'see the checks'}.",
-        "Make a redacted version, or upload cleaned files.",
+        "Make a redacted version, upload cleaned files, or mark what is none (a reviewer confirms).",
     )
 
 

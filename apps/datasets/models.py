@@ -13,6 +13,7 @@ from guardian.models import UserObjectPermissionBase
 
 from apps.core import clock, versions
 from apps.core.models import BaseModel, TeamOwnedModel
+from apps.datasets.pii_records import PiiMark, PiiRuleRecord, PiiRuleVersion
 from apps.datasets.records import DatasetComparison, DatasetTombstone
 from apps.datasets.types import (
     CHECK_ACTIVE,
@@ -24,7 +25,7 @@ from apps.datasets.types import (
     PiiStatus,
 )
 
-# Django finds models through this module; comparisons and tombstones live on their own to keep it readable.
+# Django finds models through this module; comparisons, tombstones, PII rules live on their own to keep it readable.
 __all__ = [
     "Dataset",
     "DatasetCheck",
@@ -33,6 +34,9 @@ __all__ = [
     "DatasetGrant",
     "DatasetTombstone",
     "PiiFinding",
+    "PiiMark",
+    "PiiRuleRecord",
+    "PiiRuleVersion",
 ]
 
 
@@ -266,6 +270,8 @@ class PiiFinding(models.Model):
     end = models.PositiveIntegerField()
     example = models.CharField(max_length=80)
     confidence = models.FloatField()
+    digest = models.CharField(max_length=32, blank=True, help_text="Keyed; recognises the same text again.")
+    mark = models.ForeignKey(PiiMark, on_delete=models.SET_NULL, null=True, blank=True, related_name="findings")
 
     class Meta:
         ordering = ["id"]

@@ -16,6 +16,7 @@ LOCATIONS = 50
 def finding_json(finding: PiiFinding) -> dict[str, Any]:
     """One finding; the text itself is not kept anywhere."""
     return {
+        "id": finding.pk,
         "type": finding.type,
         "rule": finding.rule,
         "row": finding.row,
@@ -24,6 +25,7 @@ def finding_json(finding: PiiFinding) -> dict[str, Any]:
         "span": [finding.start, finding.end],
         "example": finding.example,
         "confidence": finding.confidence,
+        "falsePositive": finding.mark_id is not None,
     }
 
 
@@ -50,19 +52,32 @@ def _pii(dataset: Dataset, check: DatasetCheck | None, limit: int, offset: int) 
         return {
             "status": "pending",
             "total": 0,
+            "open": 0,
             "detected_types": [],
             "counts": {},
+            "open_counts": {},
+            "columns": [],
+            "rules": "",
             "locations": [],
             "recommendations": [],
         }
     found = findings_of(check)[offset : offset + limit]
     counts = check.pii.get("byType", {})
-    advice = [text for text in check.recommendations if "redacted" in text or "personal data" in text]
+    left = check.pii.get("openByType", counts)
+    # Once every find is marked as none, there is nothing left to advise about.
+    advice = [text for text in check.recommendations if "redacted" in text or "personal data" in text] if left else []
     return {
         "status": check.pii_status,
         "total": check.pii.get("total", 0),
+        "open": check.pii.get("open", check.pii.get("total", 0)),
         "detected_types": sorted(counts),
         "counts": counts,
+        "open_counts": left,
+        "columns": [
+            {"column": entry["column"], "type": entry["type"], "count": entry["count"]}
+            for entry in check.pii.get("byColumn", [])
+        ],
+        "rules": check.pii.get("rules", ""),
         "locations": [finding_json(finding) for finding in found],
         "recommendations": advice,
     }

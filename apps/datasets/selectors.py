@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -40,6 +41,16 @@ def dataset_versions(*, actor: User | None, dataset: Dataset) -> QuerySet[Datase
 def dataset_digest(dataset: Dataset) -> str:
     """SHA-256 over what an approval vouches for: identity, description, files, rows and columns."""
     return dataset.compute_digest()
+
+
+def author_ids(dataset: Dataset) -> set[UUID | int]:
+    """Who registered it, submitted it, or uploaded any of its files: four eyes keep them from deciding about it."""
+    authors = {
+        dataset.created_by_id,
+        dataset.submitted_by_id,
+        *dataset.files.values_list("uploaded_by_id", flat=True),
+    }
+    return {author for author in authors if author is not None}
 
 
 def check_latest(dataset: Dataset) -> DatasetCheck | None:

@@ -55,6 +55,29 @@ class PiiStatus(StrEnum):
     FAILED = "failed"
 
 
+class MarkScope(StrEnum):
+    """What a mark on findings is about: one place, or all finds of a type in a column."""
+
+    PLACE = "place"
+    COLUMN = "column"
+
+
+class MarkStatus(StrEnum):
+    """A mark “this is no personal data”: proposed (no effect yet), confirmed (counts where its digest still
+    matches), undone (taken back or refused)."""
+
+    PROPOSED = "proposed"
+    CONFIRMED = "confirmed"
+    UNDONE = "undone"
+
+
+MARK_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    MarkStatus.PROPOSED: frozenset({MarkStatus.CONFIRMED, MarkStatus.UNDONE}),
+    MarkStatus.CONFIRMED: frozenset({MarkStatus.UNDONE}),
+    MarkStatus.UNDONE: frozenset(),
+}
+
+
 class CheckStatus(StrEnum):
     """A check run: queued (waits for a worker), running, succeeded (has results), failed (could not
     check)."""

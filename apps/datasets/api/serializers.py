@@ -208,8 +208,12 @@ class PiiScanSerializer(ApiSerializer):
 
     status = serializers.CharField()
     total = serializers.IntegerField()
+    open = serializers.IntegerField()
     detected_types = serializers.ListField(child=serializers.CharField())
     counts = serializers.JSONField()
+    open_counts = serializers.JSONField()
+    columns = serializers.JSONField()
+    rules = serializers.CharField()
     locations = serializers.JSONField()
     recommendations = serializers.ListField(child=serializers.CharField())
 

@@ -3,10 +3,11 @@
 from django.urls import path
 
 from apps.core.api.uploads import UploadsCompleteView, UploadsView, UploadView
-from apps.datasets.api import views
+from apps.datasets.api import pii, views
 
 _ONE = "catalog/datasets/<str:dataset_id>"
 _UPLOADS = "catalog/datasets/<str:target_id>/uploads"
+_RULE = "catalog/pii-rules/<str:rule_id>"
 urlpatterns = [
     path("catalog/datasets", views.DatasetListView.as_view(), name="dataset-list"),
     path(_ONE, views.DatasetDetailView.as_view(), name="dataset-detail"),
@@ -22,4 +23,11 @@ urlpatterns = [
         f"{_ONE}/versions/<str:before>/compare/<str:after>", views.DatasetCompareView.as_view(), name="dataset-compare"
     ),
     path(f"{_ONE}/redact", views.DatasetRedactView.as_view(), name="dataset-redact"),
+    path(f"{_ONE}/pii-marks", pii.PiiMarkListView.as_view(), name="pii-mark-list"),
+    path(f"{_ONE}/pii-marks/<str:mark_id>", pii.PiiMarkDetailView.as_view(), name="pii-mark-detail"),
+    path("catalog/pii-rules", pii.PiiRuleListView.as_view(), name="pii-rule-list"),
+    path("catalog/pii-rules/try", pii.PiiRuleTryView.as_view(), name="pii-rule-try"),
+    path(_RULE, pii.PiiRuleDetailView.as_view(), name="pii-rule-detail"),
+    path(f"{_RULE}/retire", pii.PiiRuleRetireView.as_view(), name="pii-rule-retire"),
+    path(f"{_RULE}/versions", pii.PiiRuleVersionsView.as_view(), name="pii-rule-versions"),
 ]

@@ -1,16 +1,32 @@
 """PII detection: rules as data, a fast scan over columns, masked findings, redaction."""
 
-from apps.datasets.pii.masking import mask
-from apps.datasets.pii.rules import DEFAULT_RULES, TYPE_LABELS, PiiRule, replacement, rules_digest
-from apps.datasets.pii.scan import Finding, ScanResult, Span, redact, redact_value, scan_rows, spans
+from apps.datasets.pii.builtin import DEFAULT_RULES, TYPE_LABELS
+from apps.datasets.pii.masking import MASKS, mask
+from apps.datasets.pii.rules import PiiRule, replacement, rules_digest
+from apps.datasets.pii.scan import (
+    Finding,
+    Recogniser,
+    ScanResult,
+    Span,
+    candidates,
+    column_spans,
+    redact,
+    redact_value,
+    scan_rows,
+    spans,
+)
 
 __all__ = [
     "DEFAULT_RULES",
+    "MASKS",
     "TYPE_LABELS",
     "Finding",
     "PiiRule",
+    "Recogniser",
     "ScanResult",
     "Span",
+    "candidates",
+    "column_spans",
     "mask",
     "redact",
     "redact_value",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _DOT = "•"
+MASKS = ("middle", "ends", "email", "card", "secret")
 
 
 def mask(text: str, style: str) -> str:

@@ -1,43 +1,79 @@
-"""Scanning for PII: whole columns through a prefilter, exact spans only where something can be.
+"""Scanning for PII: whole columns through a cheap screen, exact spans only where something can be.
 
-The slow way (every rule on every cell) and the fast way (prefilter first) give the same findings; a property
-test holds them together.
+The slow way (every rule on every text) and the fast way find the same; a property test holds them together. The fast
+way takes three steps: one joined screen of all rules over a column, a closer look of each rule at what came through,
+and the exact patterns with their validators on the pairs of text and rule that are left.
 """
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import polars as pl
 
+from apps.datasets.pii.builtin import DEFAULT_RULES
 from apps.datasets.pii.masking import mask
-from apps.datasets.pii.rules import DEFAULT_RULES, PiiRule, replacement
+from apps.datasets.pii.rules import PiiRule, replacement
 from apps.datasets.reading.rows import RowsFile, physical
 
 # Kinds whose JSON text is the value itself.
 _NUMBERS = frozenset({"integer", "number"})
+# Numbers that are written differently when read (1e20), and escapes that our own encoder does not use.
+_JSON_DOUBTS = r"[0-9][eE][+\-]?[0-9]|\\[u/]"
+# Rules that are looked at together: few enough that their automaton stays small.
+_BUNDLE = 4
+# Rows at a time; a group of the rows file holds no more, and is bounded in bytes.
+_FRAME_ROWS = 65_536
+
+
+class Recognised(Protocol):
+    """What a find says about itself: a rule, or a kind of named entity."""
+
+    @property
+    def key(self) -> str:
+        """Which rule."""
+
+    @property
+    def type(self) -> str:
+        """Which kind of data."""
+
+    @property
+    def confidence(self) -> float:
+        """0 to 1."""
+
+    @property
+    def mask(self) -> str:
+        """How an example is masked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A find inside one text: characters ``start`` to ``end`` (half-open)."""
 
-    rule: PiiRule
+    rule: Recognised
     start: int
     end: int
     text: str
 
 
+class Recogniser(Protocol):
+    """Finds what no pattern can (names); slow, so it is asked in batches."""
+
+    def spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The finds in each text, in order of place."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A find with its place. ``row`` counts from 1; ``path`` is empty, or leads into a nested value
-    (``[0].content``)."""
+    (``[0].content``). ``digest`` recognises the same text again without holding it."""
 
     rule: str
     type: str
@@ -48,32 +84,49 @@ class Finding:
     end: int
     example: str
     confidence: float
+    digest: str
 
 
-def spans(text: str, rules: Sequence[PiiRule] = DEFAULT_RULES) -> list[Span]:
-    """All finds in ``text`` in order of place; where they overlap, the earlier rule wins."""
+def spans(text: str, rules: Sequence[PiiRule] = DEFAULT_RULES, names: Sequence[Span] = ()) -> list[Span]:
+    """All finds in ``text`` in order of place; where they overlap, the earlier rule wins, and rules win over
+    ``names`` (what a recogniser found)."""
     found: list[Span] = []
-    # One byte a character: a cell full of finds must not cost the square of their number.
-    taken = bytearray(len(text))
     for rule in rules:
-        group = "value" if "value" in rule.compiled.groupindex else 0
+        group, check = rule.group, rule.check
         for match in rule.compiled.finditer(text):
             start, end = match.span(group)
-            if not any(taken[start:end]) and rule.valid(match[group]):
-                taken[start:end] = b"\x01" * (end - start)
+            # A group that took no part, or holds nothing, is no find.
+            if start < end and (check is None or check(match[group])):
                 found.append(Span(rule, start, end, match[group]))
-    found.sort(key=lambda span: span.start)
+    found.extend(names)
+    if len(found) > 1:
+        found = _apart(found, len(text))
     return found
 
 
-def redact(text: str, rules: Sequence[PiiRule] = DEFAULT_RULES) -> tuple[str, int]:
+def _apart(found: Sequence[Span], length: int) -> list[Span]:
+    """Without those that overlap an earlier one of the sequence, by place."""
+    # One byte a character: a cell full of finds must not cost the square of their number.
+    taken = bytearray(length)
+    kept = []
+    for span in found:
+        if not any(taken[span.start : span.end]):
+            taken[span.start : span.end] = b"\x01" * (span.end - span.start)
+            kept.append(span)
+    kept.sort(key=lambda span: span.start)
+    return kept
+
+
+def redact(
+    text: str, rules: Sequence[PiiRule] = DEFAULT_RULES, recogniser: Recogniser | None = None
+) -> tuple[str, int]:
     """``text`` with every find replaced by its type in brackets, and how many there were.
 
     Replacing can bring digits together that were apart, so it goes on until nothing is found.
     """
     count = 0
     for _round in range(8):
-        found = spans(text, rules)
+        found = spans(text, rules, recogniser.spans([text])[0] if recogniser else ())
         if not found:
             break
         count += len(found)
@@ -86,32 +139,101 @@ def redact(text: str, rules: Sequence[PiiRule] = DEFAULT_RULES) -> tuple[str, in
     return text, count
 
 
+@lru_cache(maxsize=64)
+def _joined(screens: tuple[str, ...]) -> str:
+    """All screens as one pattern, which the engine runs together; empty when one of them cannot tell."""
+    return "" if "" in screens else "|".join(f"(?:{screen})" for screen in dict.fromkeys(screens))
+
+
+def _matching(texts: pl.Series, pattern: str) -> pl.Series:
+    """Positions of the texts in which the pattern matches; an empty pattern matches every text."""
+    if not pattern:
+        return texts.is_not_null().arg_true()
+    return texts.str.contains(pattern).fill_null(False).arg_true()
+
+
 def candidates(texts: pl.Series, rules: Sequence[PiiRule] = DEFAULT_RULES) -> pl.Series:
     """Positions of the texts in which some rule may find something (a superset of those in which one
     does)."""
     if not rules:
         return pl.Series(texts.name, [], dtype=pl.UInt32)
-    return texts.str.contains(_prefilter(tuple(rules))).fill_null(False).arg_true()
+    return _matching(texts, _joined(tuple(rule.screen for rule in rules)))
 
 
-@lru_cache(maxsize=16)
-def _prefilter(rules: tuple[PiiRule, ...]) -> str:
-    """All prefilters as one pattern: the engine runs them together, six times faster than one by one."""
-    joined = "|".join(f"(?:{rule.prefilter})" for rule in rules)
-    # An upper bound narrows nothing here, and makes the automaton a hundred times larger.
-    return re.sub(r"\{([0-9]+),[0-9]{3,}\}", r"{\1,}", joined)
+def _hits(texts: pl.Series, patterns: Sequence[str]) -> list[pl.Series]:
+    """For each pattern the positions of the texts in which it matches; the engine works on them side by side."""
+    cell = pl.col("text")
+    asked = [
+        (cell.str.contains(pattern) if pattern else cell.is_not_null()).alias(str(place))
+        for place, pattern in enumerate(patterns)
+    ]
+    answers = pl.DataFrame({"text": texts}).select(asked)
+    return [answers[str(place)].arg_true() for place in range(len(patterns))]
+
+
+def _closer(texts: pl.Series, rules: Sequence[PiiRule]) -> dict[int, list[PiiRule]]:
+    """Which rules are worth trying on which of the texts, in order of the rules."""
+    if not texts.len():
+        return {}
+    bundles = [tuple(rules[start : start + _BUNDLE]) for start in range(0, len(rules), _BUNDLE)]
+    todo: dict[int, list[PiiRule]] = {}
+    joined = [_joined(tuple(rule.closer for rule in bundle)) for bundle in bundles]
+    for bundle, positions in zip(bundles, _hits(texts, joined), strict=True):
+        if not positions.len():
+            continue
+        places = positions.to_list()
+        for rule, found in zip(bundle, _hits(texts.gather(positions), [rule.closer for rule in bundle]), strict=True):
+            for place in found.to_list():
+                todo.setdefault(places[place], []).append(rule)
+    return todo
+
+
+def column_spans(
+    texts: pl.Series, rules: Sequence[PiiRule] = DEFAULT_RULES, recogniser: Recogniser | None = None
+) -> Iterator[tuple[int, list[Span]]]:
+    """The texts in which something is found, as (position, finds), in order."""
+    positions = candidates(texts, rules)
+    near = texts.gather(positions)
+    todo = _closer(near, rules)
+    close = sorted(todo)
+    exact = {
+        position: (text, todo[place])
+        for place, position, text in zip(
+            close, positions.gather(close).to_list(), near.gather(close).to_list(), strict=True
+        )
+    }
+    if recogniser is None:
+        for position, (text, some) in exact.items():
+            if found := spans(text, some):
+                yield position, found
+        return
+    every = [(position, text) for position, text in enumerate(texts.to_list()) if text]
+    for (position, text), names in zip(every, recogniser.spans([text for _place, text in every]), strict=True):
+        if found := spans(text, exact[position][1] if position in exact else (), names):
+            yield position, found
 
 
 @dataclass(slots=True)
 class ScanResult:
-    """What a scan found: findings up to the cap, and exact counts beyond it."""
+    """What a scan found: findings up to the cap, and exact counts beyond it.
+
+    ``column_digests`` recognise all finds of a type in a column again: same texts in the same places.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     total: int = 0
     by_type: Counter[str] = field(default_factory=Counter)
     by_column: Counter[tuple[str, str]] = field(default_factory=Counter)
+    column_digests: dict[tuple[str, str], Any] = field(default_factory=dict)
     rows: int = 0
     rows_affected: int = 0
+    # Rows in which names were looked for as well; 0 when that is off.
+    rows_named: int = 0
+
+    def column_digest(self, column: str, pii_type: str) -> str:
+        """Over all finds of this type in this column; empty when there are none."""
+        digest = self.column_digests.get((column, pii_type))
+        return "" if digest is None else str(digest.hexdigest())
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -136,85 +258,116 @@ def scan_rows(
     *,
     keep: int = 1_000,
     threshold: float = 0.5,
+    key: bytes = b"",
+    recogniser: Recogniser | None = None,
+    named_rows: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> ScanResult:
     """Scan all rows. Rules below ``threshold`` confidence are left out; at most ``keep`` findings are kept
     with their place.
 
-    ``progress`` is called with the number of rows done.
+    Args:
+        key: keys the digests of found texts, so that nobody can try out numbers against them.
+        recogniser: looks for names in the first ``named_rows`` rows as well.
+        progress: called with the number of rows done.
     """
     active = tuple(rule for rule in rules if rule.confidence >= threshold)
     result = ScanResult()
-    for offset, frame in rows.frames():
+    for offset, frame in rows.frames(_FRAME_ROWS):
+        names = recogniser if offset < named_rows else None
         affected: set[int] = set()
         for index, column in enumerate(rows.columns):
             plain = column.stored == "text" or column.kind in _NUMBERS
-            for row, path, text in _texts(frame[physical(index)], plain, active):
-                for span in spans(text, active):
-                    affected.add(row)
-                    result.total += 1
-                    result.by_type[span.rule.type] += 1
-                    result.by_column[column.name, span.rule.type] += 1
-                    if len(result.findings) < keep:
-                        result.findings.append(
-                            Finding(
-                                span.rule.key,
-                                span.rule.type,
-                                offset + row + 1,
-                                column.name,
-                                path,
-                                span.start,
-                                span.end,
-                                mask(span.text, span.rule.mask),
-                                span.rule.confidence,
-                            )
-                        )
+            for row, path, found in _finds(frame[physical(index)], plain, active, names):
+                affected.add(row)
+                _note(result, keep, key, column.name, offset + row + 1, path, found)
         result.rows += frame.height
+        result.rows_named += frame.height if names is not None else 0
         result.rows_affected += len(affected)
         if progress:
             progress(result.rows)
     return result
 
 
-def _texts(cells: pl.Series, plain: bool, rules: Sequence[PiiRule]) -> Iterator[tuple[int, str, str]]:
-    """(row in the frame, path, text) of the texts of a column that are worth a closer look."""
+def _note(result: ScanResult, keep: int, key: bytes, column: str, row: int, path: str, found: Iterable[Span]) -> None:
+    """Count the finds of one text, and keep the first ones."""
+    for span in found:
+        pii_type = span.rule.type
+        digest = hashlib.blake2b(span.text.encode(), key=key, digest_size=16, person=b"pii finding").hexdigest()
+        place = (column, pii_type)
+        result.total += 1
+        result.by_type[pii_type] += 1
+        result.by_column[place] += 1
+        whole = result.column_digests.get(place)
+        if whole is None:
+            whole = result.column_digests[place] = hashlib.blake2b(digest_size=16)
+        whole.update(f"{row}\t{path}\t{span.start}\t{digest}\n".encode())
+        if len(result.findings) < keep:
+            result.findings.append(
+                Finding(
+                    span.rule.key,
+                    pii_type,
+                    row,
+                    column,
+                    path,
+                    span.start,
+                    span.end,
+                    mask(span.text, span.rule.mask),
+                    span.rule.confidence,
+                    digest,
+                )
+            )
+
+
+def _finds(
+    cells: pl.Series, plain: bool, rules: Sequence[PiiRule], recogniser: Recogniser | None
+) -> Iterator[tuple[int, str, list[Span]]]:
+    """(row in the frame, path, finds) of the texts of a column in which something is found."""
     if plain:
-        for row in candidates(cells, rules).to_list():
-            yield row, "", cells[row]
+        for row, found in column_spans(cells, rules, recogniser):
+            yield row, "", found
         return
     places: list[tuple[int, str]] = []
     texts: list[str] = []
-    for row, cell in enumerate(cells.to_list()):
-        if cell is None:
-            continue
+    positions = _json_candidates(cells, rules) if recogniser is None else cells.is_not_null().arg_true()
+    for row, cell in zip(positions.to_list(), cells.gather(positions).to_list(), strict=True):
         for path, text in leaves(orjson.loads(cell)):
             places.append((row, path))
             texts.append(text)
-    series = pl.Series("leaf", texts, dtype=pl.String)
-    for position in candidates(series, rules).to_list():
+    for position, found in column_spans(pl.Series("leaf", texts, dtype=pl.String), rules, recogniser):
         row, path = places[position]
-        yield row, path, texts[position]
+        yield row, path, found
 
 
-def redact_value(value: Any, rules: Sequence[PiiRule] = DEFAULT_RULES) -> tuple[Any, int]:
+def _json_candidates(cells: pl.Series, rules: Sequence[PiiRule]) -> pl.Series:
+    """Positions of the JSON texts that must be taken apart; the others hold nothing, however it is escaped."""
+    if not rules:
+        return pl.Series(cells.name, [], dtype=pl.UInt32)
+    joined = _joined(tuple(rule.json_screen for rule in rules))
+    return _matching(cells, f"{joined}|{_JSON_DOUBTS}" if joined else "")
+
+
+def redact_value(
+    value: Any, rules: Sequence[PiiRule] = DEFAULT_RULES, recogniser: Recogniser | None = None
+) -> tuple[Any, int]:
     """A value with every find in it replaced; numbers in which something was found become text."""
     if isinstance(value, str):
-        return redact(value, rules)
+        return redact(value, rules, recogniser)
     if isinstance(value, bool) or value is None:
         return value, 0
     if isinstance(value, (int, float)):
-        text, count = redact(str(value), rules)
+        text, count = redact(str(value), rules, recogniser)
         return (text, count) if count else (value, 0)
     count = 0
     if isinstance(value, dict):
         changed: dict[str, Any] = {}
         for key, inner in value.items():
-            changed[key], found = redact_value(inner, rules)
+            changed[key], found = redact_value(inner, rules, recogniser)
             count += found
         return changed, count
     items = []
     for inner in value:
-        item, found = redact_value(inner, rules)
+        item, found = redact_value(inner, rules, recogniser)
         items.append(item)
         count += found
     return items, count

@@ -9,7 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-_DIGITS = re.compile(r"[^0-9]")
+from apps.datasets.pii import national, phones
+from apps.datasets.pii.national import digits, luhn
 
 # Length of an IBAN by country (registry of the standard).
 _IBAN_LENGTHS: Mapping[str, int] = {
@@ -94,22 +95,6 @@ _IBAN_LENGTHS: Mapping[str, int] = {
 }
 
 
-def digits(text: str) -> str:
-    """Only the digits of ``text``."""
-    return _DIGITS.sub("", text)
-
-
-def luhn(text: str) -> bool:
-    """The checksum of card numbers."""
-    total = 0
-    for position, character in enumerate(reversed(digits(text))):
-        value = int(character)
-        if position % 2:
-            value = value * 2 - 9 if value > 4 else value * 2
-        total += value
-    return total % 10 == 0
-
-
 def credit_card(text: str) -> bool:
     """A card number: length, first digits of an issuer, checksum, and not one digit repeated."""
     number = digits(text)
@@ -140,13 +125,6 @@ def ip_address(text: str) -> bool:
     return len(groups) >= 3 or text.lower().startswith(("fe80:", "fc", "fd", "2"))
 
 
-def us_ssn(text: str) -> bool:
-    """A US social security number that could have been issued."""
-    number = digits(text)
-    area, group, serial = number[:3], number[3:5], number[5:]
-    return area not in {"000", "666"} and area < "900" and group != "00" and serial != "0000"
-
-
 def phone(text: str) -> bool:
     """A telephone number: 9 to 15 digits (7 to 15 after a country code), not a date and not one digit
     repeated."""
@@ -172,12 +150,51 @@ def random_looking(text: str) -> bool:
     return entropy >= 3.0
 
 
+def phone_plan(text: str, regions: tuple[str, ...]) -> bool:
+    """A telephone number by the numbering plan of the rule's regions; without regions an international number of any
+    country."""
+    return phones.dialled_in(text, regions) if regions else phones.dialled_anywhere(text)
+
+
 VALIDATORS: Mapping[str, Callable[[str], bool]] = {
+    "au_tfn": national.au_tfn,
+    "be_national": national.be_national,
+    "br_cpf": national.br_cpf,
+    "ca_sin": national.ca_sin,
     "credit_card": credit_card,
+    "de_tax_id": national.de_tax_id,
+    "es_dni": national.es_dni,
+    "fi_hetu": national.fi_hetu,
+    "fr_nir": national.fr_nir,
     "iban": iban,
+    "in_aadhaar": national.in_aadhaar,
     "ip_address": ip_address,
-    "us_ssn": us_ssn,
+    "it_fiscal_code": national.it_fiscal_code,
+    "kr_rrn": national.kr_rrn,
+    "luhn": luhn,
+    "nl_bsn": national.nl_bsn,
     "phone": phone,
-    "varied_digits": varied_digits,
+    "pl_pesel": national.pl_pesel,
     "random_looking": random_looking,
+    "se_personnummer": national.se_personnummer,
+    "uk_nino": national.uk_nino,
+    "us_ssn": national.us_ssn,
+    "varied_digits": varied_digits,
 }
+BY_REGION: Mapping[str, Callable[[str, tuple[str, ...]], bool]] = {"phone_plan": phone_plan}
+NAMES: tuple[str, ...] = tuple(sorted({*VALIDATORS, *BY_REGION}))
+
+
+def regions_of(text: str) -> tuple[str, ...]:
+    """Country codes out of a comma-separated text."""
+    return tuple(part.strip().upper() for part in text.split(",") if part.strip())
+
+
+def validator_named(name: str, regions: str = "") -> Callable[[str], bool]:
+    """The validator called ``name``. Raises ValueError for an unknown one."""
+    if name in BY_REGION:
+        check, codes = BY_REGION[name], regions_of(regions)
+        return lambda text: check(text, codes)
+    if name not in VALIDATORS:
+        raise ValueError(f"There is no validator “{name}”; known are: {', '.join(NAMES)}.")
+    return VALIDATORS[name]

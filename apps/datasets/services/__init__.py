@@ -18,6 +18,8 @@ from apps.datasets.services.lifecycle import (
     dataset_submit,
     dataset_withdraw,
 )
+from apps.datasets.services.marks import mark_objection, pii_mark_create, pii_mark_decide
+from apps.datasets.services.pii_rules import pii_rule_change, pii_rule_create, pii_rule_retire, pii_text_try
 from apps.datasets.services.preview import Preview, dataset_preview
 from apps.datasets.services.redaction import dataset_redact
 from apps.datasets.services.repair import checks_reconcile, leftovers_remove
@@ -50,6 +52,13 @@ __all__ = [
     "dataset_withdraw",
     "expiry_errors",
     "leftovers_remove",
+    "mark_objection",
+    "pii_mark_create",
+    "pii_mark_decide",
+    "pii_rule_change",
+    "pii_rule_create",
+    "pii_rule_retire",
+    "pii_text_try",
     "rows_opened",
     "usability_errors",
 ]

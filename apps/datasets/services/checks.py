@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -19,11 +19,13 @@ from apps.core.operations import operation_fail, operation_finish, operation_pro
 from apps.core.tasks import enqueue
 from apps.core.transitions import transition
 from apps.datasets.models import Dataset, DatasetCheck, PiiFinding
-from apps.datasets.pii import DEFAULT_RULES, TYPE_LABELS, ScanResult, rules_digest, scan_rows
+from apps.datasets.pii import PiiRule, ScanResult, rules_digest, scan_rows
 from apps.datasets.quality import Quality, assess, profile
 from apps.datasets.reading import RowsFile
+from apps.datasets.selectors_pii import finding_key, pii_rules_for, type_label
 from apps.datasets.services.access import dataset_locked
 from apps.datasets.services.content import rows_opened
+from apps.datasets.services.marks import marks_apply
 from apps.datasets.types import CHECK_ACTIVE, CHECK_TRANSITIONS, CheckStatus, DatasetStatus, PiiStatus
 
 logger = logging.getLogger(__name__)
@@ -81,9 +83,14 @@ def check_run(check_id: UUID | str) -> None:
         return
     report = _Reporter(check)
     try:
+        rules = pii_rules_for(check.dataset.team_id)
+    except DomainError as error:
+        _give_up(check.pk, error.message)
+        return
+    try:
         with rows_opened(check.dataset) as rows:
-            statistics, quality, scan = _examine(rows, check.dataset, report)
-        _record(check.pk, statistics, quality, scan)
+            statistics, quality, scan = _examine(rows, check.dataset, rules, report)
+        _record(check.pk, rules, statistics, quality, scan)
     except DomainError as error:
         _give_up(check.pk, f"The files could not be read: {error.message}")
     except Exception:
@@ -146,22 +153,31 @@ class _Reporter:
         return report
 
 
-def _examine(rows: RowsFile, dataset: Dataset, report: _Reporter) -> tuple[list[dict[str, Any]], Quality, ScanResult]:
+def _examine(
+    rows: RowsFile, dataset: Dataset, rules: Sequence[PiiRule], report: _Reporter
+) -> tuple[list[dict[str, Any]], Quality, ScanResult]:
     total = rows.count()
     statistics = profile(rows, report.step(2, 30, "Statistics of the columns"))
     quality = assess(rows, dataset.type, settings.DATASETS_QUALITY_WEIGHTS, report.step(30, 60, "Quality of the rows"))
     scanned = report.step(60, 98, "Looking for personal data")
     scan = scan_rows(
         rows,
-        DEFAULT_RULES,
+        rules,
         keep=settings.DATASETS_PII_FINDINGS,
         threshold=settings.DATASETS_PII_CONFIDENCE,
+        key=finding_key(),
         progress=lambda done: scanned(done, total),
     )
     return statistics, quality, scan
 
 
-def _record(check_id: UUID, statistics: list[dict[str, Any]], quality: Quality, scan: ScanResult) -> None:
+def _record(
+    check_id: UUID,
+    rules: Sequence[PiiRule],
+    statistics: list[dict[str, Any]],
+    quality: Quality,
+    scan: ScanResult,
+) -> None:
     """Keep the results, unless the files or the run were overtaken meanwhile."""
     with transaction.atomic():
         dataset_id = DatasetCheck.objects.values_list("dataset_id", flat=True).get(pk=check_id)
@@ -173,33 +189,34 @@ def _record(check_id: UUID, statistics: list[dict[str, Any]], quality: Quality, 
         if dataset.rows_sha256 != check.digest:
             _end(check, CheckStatus.FAILED, "The files have changed; a newer check runs.")
             return
-        pii_status = PiiStatus.FAILED if scan.total else PiiStatus.CLEAN
         PiiFinding.objects.filter(check_run=check).delete()
         PiiFinding.objects.bulk_create(
             [PiiFinding(check_run=check, **_fitting(asdict(finding))) for finding in scan.findings], batch_size=500
         )
-        check.pii_status, check.pii = pii_status, _pii_summary(scan)
+        check.pii = _pii_summary(scan, rules)
         check.quality_score, check.quality = quality.overall, quality.to_json()
         check.statistics = statistics
         check.recommendations = [*_pii_advice(scan), *quality.recommendations]
         check.save()
-        outcome = (
-            f"{scan.total:,} findings of personal data; quality {quality.overall:g}"
-            if scan.total
-            else f"No personal data found; quality {quality.overall:g}"
-        )
-        _end(check, CheckStatus.SUCCEEDED, outcome)
-        dataset.pii_scan_status, dataset.quality_score, dataset.last_check = pii_status, quality.overall, check
-        dataset.save(update_fields=["pii_scan_status", "quality_score", "last_check"])
+        # Marks of earlier checks count again where exactly the same was found; this sets the PII status of both.
+        marks_apply(dataset, check)
+        open_ = check.pii["open"]
+        found = f"{open_:,} findings of personal data" if open_ else "No personal data found"
+        if scan.total > open_:
+            found += f" ({scan.total - open_:,} marked as none)"
+        _end(check, CheckStatus.SUCCEEDED, f"{found}; quality {quality.overall:g}")
+        dataset.quality_score, dataset.last_check = quality.overall, check
+        dataset.save(update_fields=["quality_score", "last_check"])
         audit.record(
             actor=None,
             action="datasets.dataset.checked",
             resource=dataset,
             metadata={
-                "pii": pii_status.value,
+                "pii": str(check.pii_status),
                 "findings": scan.total,
+                "open": open_,
                 "quality": quality.overall,
-                "rules": rules_digest(DEFAULT_RULES),
+                "rules": rules_digest(tuple(rules)),
             },
         )
 
@@ -209,7 +226,7 @@ def _fitting(finding: dict[str, Any]) -> dict[str, Any]:
     return {**finding, "path": finding["path"][:_LENGTH], "column": finding["column"][:_LENGTH]}
 
 
-def _pii_summary(scan: ScanResult) -> dict[str, Any]:
+def _pii_summary(scan: ScanResult, rules: Sequence[PiiRule]) -> dict[str, Any]:
     return {
         "total": scan.total,
         "kept": len(scan.findings),
@@ -217,17 +234,23 @@ def _pii_summary(scan: ScanResult) -> dict[str, Any]:
         "rowsAffected": scan.rows_affected,
         "byType": dict(scan.by_type.most_common()),
         "byColumn": [
-            {"column": column, "type": type_, "count": count}
+            {
+                "column": column[:_LENGTH],
+                "type": type_,
+                "count": count,
+                "digest": scan.column_digest(column, type_),
+            }
             for (column, type_), count in scan.by_column.most_common(200)
         ],
-        "rules": rules_digest(DEFAULT_RULES),
+        "rules": rules_digest(tuple(rules)),
+        "ruleVersions": {rule.key: rule.version for rule in rules},
     }
 
 
 def _pii_advice(scan: ScanResult) -> list[str]:
     if not scan.total:
         return []
-    kinds = ", ".join(f"{TYPE_LABELS.get(key, key).lower()} ({count:,})" for key, count in scan.by_type.most_common())
+    kinds = ", ".join(f"{type_label(key).lower()} ({count:,})" for key, count in scan.by_type.most_common())
     advice = [f"Make a redacted version: {scan.rows_affected:,} rows hold {kinds}."]
     column, count = max(_by_column(scan).items(), key=lambda item: item[1])
     if count > scan.rows / 2:

@@ -18,10 +18,10 @@ from apps.core import audit, versions
 from apps.core.errors import Conflict
 from apps.core.storage import file_chunks
 from apps.datasets.models import Dataset
-from apps.datasets.pii import DEFAULT_RULES, PiiRule, redact, redact_value, rules_digest
-from apps.datasets.pii.scan import candidates
+from apps.datasets.pii import PiiRule, candidates, redact, redact_value, rules_digest
 from apps.datasets.reading import RowsFile, physical
 from apps.datasets.selectors import dataset_get
+from apps.datasets.selectors_pii import pii_rules_for
 from apps.datasets.services.content import rows_opened
 from apps.datasets.services.entries import dataset_create
 from apps.datasets.services.upload import content_take
@@ -38,7 +38,7 @@ def dataset_redact(*, actor: User | None, dataset_id: object, version: str = "",
     """
     source = dataset_get(actor=actor, dataset_id=dataset_id)
     authorize(actor=actor, action="dataset.create", team=source.team, context={"type": source.type})
-    rules = tuple(rule for rule in DEFAULT_RULES if rule.confidence >= settings.DATASETS_PII_CONFIDENCE)
+    rules = tuple(rule for rule in pii_rules_for(source.team_id) if rule.confidence >= settings.DATASETS_PII_CONFIDENCE)
     version = version or _free_version(source)
     with tempfile.TemporaryDirectory(dir=settings.VAR_DIR / "tmp", prefix="redact-") as folder:
         target = Path(folder) / _filename(source)
