@@ -1,6 +1,7 @@
 // Lineage, left to right: boxes that are links, joined by arrows. Plain SVG, styled by portal.css.
 const SVG = "http://www.w3.org/2000/svg";
-const BOX = { width: 236, height: 52, gapX: 64, gapY: 18, pad: 6 };
+const BOX = { width: 212, height: 52, gapX: 44, gapY: 18, pad: 6 };
+const SMALLEST = 0.75; // below this the letters would be hard to read: the picture scrolls instead
 
 const words = (text) => String(text ?? "").replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
 const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
@@ -40,7 +41,8 @@ export function drawLineage(element, data) {
   const step = BOX.height + BOX.gapY;
   const width = levels.length * (BOX.width + BOX.gapX) - BOX.gapX + 2 * BOX.pad;
   const height = tallest * step - BOX.gapY + 2 * BOX.pad;
-  const svg = make("svg", { width, height, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMinYMid meet" });
+  const scale = Math.max(SMALLEST, Math.min(1, (element.clientWidth || width) / width));
+  const svg = make("svg", { width: width * scale, height: height * scale, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMinYMid meet" });
   const marker = make("marker", { id: "lineage-arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto" });
   marker.append(make("path", { d: "M0 0 8 4 0 8z", class: "lineage-arrow" }));
   const defs = make("defs");
@@ -66,6 +68,10 @@ export function drawLineage(element, data) {
   element.classList.add("lineage");
   element.setAttribute("role", "group");
   element.replaceChildren(svg);
+  const current = data.nodes.find((node) => node.current);
+  const place = current && places.get(String(current.id));
+  if (place && !element.dataset.placed) element.scrollLeft = (place.x + BOX.width / 2) * scale - element.clientWidth / 2;
+  element.dataset.placed = "true"; // later drawings leave the reader where they are
 }
 
 function box(node, { x, y }) {
@@ -79,7 +85,7 @@ function box(node, { x, y }) {
     make("rect", { class: "lineage-box", width: BOX.width, height: BOX.height, rx: 8 }),
     make("rect", { class: "lineage-strip", x: 8, y: 10, width: 3, height: BOX.height - 20, rx: 1.5 }),
     make("text", { class: "lineage-kind", x: 20, y: 20 }, about),
-    make("text", { class: "lineage-label", x: 20, y: 38 }, cut(node.label, 30)),
+    make("text", { class: "lineage-label", x: 20, y: 38 }, cut(node.label, 26)),
   );
   return group;
 }
