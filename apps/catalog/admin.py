@@ -18,6 +18,7 @@ from apps.catalog.models import (
     ModelEntryGrant,
     ModelFile,
     ModelSignature,
+    Publication,
 )
 from apps.catalog.selectors import models_visible_to
 from apps.core.admin import PortalAdmin, service_action
@@ -81,6 +82,16 @@ class ModelEntryAdmin(PortalAdmin):
         service_action("Back to draft", _status("draft"), name="to_draft"),
         service_action("Deprecate", _status("deprecated"), name="deprecate"),
         service_action(
+            "Publish this version",
+            lambda actor, model: services.model_publish(actor=actor, model_id=model.pk, reason="In the admin."),
+            name="publish",
+        ),
+        service_action(
+            "Verify signature",
+            lambda actor, model: services.model_verify(actor=actor, model_id=model.pk),
+            name="verify",
+        ),
+        service_action(
             "Scan files again",
             lambda actor, model: services.model_rescan(actor=actor, model_id=model.pk),
             name="rescan",
@@ -114,6 +125,17 @@ class ModelFileAdmin(OfVisibleModels):
     list_filter = ("scan_status", "kind", "format")
     search_fields = ("filename", "model__name", "sha256")
     list_select_related = ("model", "uploaded_by")
+
+
+@admin.register(Publication)
+class PublicationAdmin(PortalAdmin):
+    """Which version was published when; changed by the models' actions and by approvals."""
+
+    view_action = "model.view"
+    list_display = ("name", "model", "status", "team", "created_by", "published_at", "ended_at")
+    list_filter = ("status", "type")
+    search_fields = ("name", "reason")
+    list_select_related = ("model", "team", "created_by")
 
 
 @admin.register(ModelSignature)

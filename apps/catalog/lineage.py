@@ -149,8 +149,20 @@ def edges_touching(keys: set[Key], *, upwards: bool) -> Iterable[LineageEdge]:
 
 def impact(actor: User | None, root: ModelEntry | Key) -> Impact:
     """Return everything that depends on *root*, by kind: what *actor* sees by name, the rest as a number."""
-    graph = lineage_graph(actor, root, direction=Direction.DOWN)
-    dependents = [node for key, node in graph.nodes.items() if key != graph.root]
+    return impact_of(lineage_graph(actor, root, direction=Direction.DOWN))
+
+
+def impact_of(graph: LineageGraph) -> Impact:
+    """Return what of *graph* lies downstream of its root."""
+    targets: dict[str, set[str]] = defaultdict(set)
+    for edge in graph.edges:
+        targets[edge.source].add(edge.target)
+    found, pending = {graph.root}, [graph.root]
+    while pending:
+        following = targets[pending.pop()] - found
+        found |= following
+        pending += following
+    dependents = [graph.nodes[key] for key in sorted(found - {graph.root})]
     seen = sorted((node for node in dependents if node.visible), key=lambda node: (node.kind, node.label))
     hidden = sum(not node.visible for node in dependents)
     return Impact(tuple(seen), hidden, Counter(node.kind for node in seen), graph.truncated)

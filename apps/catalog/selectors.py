@@ -15,28 +15,36 @@ from apps.catalog.cards import CardStatus, card_status
 from apps.catalog.comparison import Comparison, compare_models
 from apps.catalog.digest import model_digest
 from apps.catalog.keys import signing_keys
-from apps.catalog.lineage import DATASET, JOB, MODEL, edges_into, lineage_graph
-from apps.catalog.models import ExternalSecret, ModelEntry, ModelFile, ModelSignature
+from apps.catalog.lineage import DATASET, JOB, MODEL, Key, edges_into, impact, lineage_graph
+from apps.catalog.models import ExternalSecret, ModelEntry, ModelFile, ModelSignature, Publication
 from apps.catalog.scanning import missing_files
+from apps.catalog.types import ModelStatus, PublicationStatus
 from apps.core.permissions import visible_to
 from apps.core.transitions import get_or_not_found
+from apps.datasets.selectors import dataset_get
 from apps.integrations.signing import PublicKey
 
 __all__ = [
     "LineageSummary",
+    "dataset_key",
+    "impact",
     "lineage_graph",
     "model_card",
     "model_comparison",
     "model_digest",
     "model_files",
     "model_get",
+    "model_key",
     "model_missing_files",
+    "model_published",
     "model_signature",
     "model_version_named",
     "model_versions",
     "models_files",
     "models_lineage",
     "models_visible_to",
+    "publications_of",
+    "publications_visible_to",
     "signing_public_keys",
 ]
 
@@ -51,18 +59,29 @@ class LineageSummary:
 
 
 def models_visible_to(actor: User | None) -> QuerySet[ModelEntry]:
-    """Return the models that exist for *actor*, newest first, with team, submitter and ``api_key_set``."""
+    """Return the models that exist for *actor*, newest first, with people, ``api_key_set``, ``is_published``."""
+    published = Publication.objects.filter(model_id=OuterRef("pk"), status=PublicationStatus.CURRENT)
     secrets = ExternalSecret.objects.filter(model_id=OuterRef("pk"))
     return (
         visible_to(actor, ModelEntry.objects.all())
         .select_related("team", "submitted_by", "created_by")
-        .annotate(api_key_set=Exists(secrets))
+        .annotate(api_key_set=Exists(secrets), is_published=Exists(published))
     )
 
 
 def model_get(*, actor: User | None, model_id: UUID | str) -> ModelEntry:
     """Return one visible model; raises ``NotFound`` for absent, invisible and malformed ids alike."""
     return get_or_not_found(models_visible_to(actor), model_id, "model")
+
+
+def model_key(*, actor: User | None, object_id: UUID | str) -> Key:
+    """Return a visible model as a node of lineage; raises ``NotFound`` as :func:`model_get`."""
+    return MODEL, model_get(actor=actor, model_id=object_id).pk
+
+
+def dataset_key(*, actor: User | None, object_id: UUID | str) -> Key:
+    """Return a visible dataset as a node of lineage; raises ``NotFound`` as :func:`dataset_get`."""
+    return DATASET, dataset_get(actor=actor, dataset_id=object_id).pk
 
 
 def model_versions(*, actor: User | None, model: ModelEntry) -> QuerySet[ModelEntry]:
@@ -84,6 +103,24 @@ def model_signature(model: ModelEntry) -> ModelSignature | None:
 def model_files(model: ModelEntry) -> QuerySet[ModelFile]:
     """Return the files of *model* by name."""
     return model.files.select_related("uploaded_by").order_by("filename")
+
+
+def publications_of(model: ModelEntry) -> QuerySet[Publication]:
+    """Return all wishes about the published version of the name that *model* is a version of, newest first."""
+    same = Publication.objects.filter(team_id=model.team_id, name=model.name, type=model.type)
+    return same.select_related("model", "replaces", "created_by").order_by("-created_at", "id")
+
+
+def publications_visible_to(actor: User | None, model: ModelEntry) -> QuerySet[Publication]:
+    """Return those whose version exists for *actor*."""
+    return publications_of(model).filter(model__in=models_visible_to(actor).values("pk"))
+
+
+def model_published(*, actor: User | None, model: ModelEntry) -> ModelEntry | None:
+    """Return the version to use of the name that *model* is a version of: the published one while it is approved,
+    else the newest approved version; None when *actor* sees no approved version."""
+    approved = model_versions(actor=actor, model=model).filter(status=ModelStatus.APPROVED)
+    return approved.order_by("-is_published", "-version_key").first()
 
 
 def model_card(model: ModelEntry) -> CardStatus:

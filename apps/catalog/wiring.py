@@ -12,6 +12,7 @@ from apps.catalog import registry
 from apps.catalog.approvals import ModelSubject
 from apps.catalog.lineage import DATASET, MODEL, NODE_LIMIT, Key, resolve_models
 from apps.catalog.models import LineageEdge, ModelEntry
+from apps.catalog.publications import PublicationSubject
 from apps.catalog.selectors import models_visible_to
 from apps.catalog.services.incoming import ModelUploads
 from apps.catalog.services.lapses import CHANGED
@@ -113,6 +114,7 @@ def register() -> None:
     """Called once by the application's ``ready()``."""
     subjects.register(ModelSubject())
     targets.register(ModelUploads())
+    subjects.register(PublicationSubject())
     resource_labels.register_objects("model", models_visible_to, url_name="catalog:model-detail")
     registry.register_lineage_kind(MODEL, resolve_models)
     registry.register_lineage_kind(DATASET, resolve_datasets)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db.models import Q
 
-from apps.catalog.types import Blocker, Panel
+from apps.catalog.types import Blocker, ModelStatus, Panel
 from apps.core import audit, clock
 from apps.core.permissions import can
 from apps.core.tasks import enqueue
@@ -37,19 +37,19 @@ def workload_changed(workload: Workload, previous_state: str) -> None:
 
 
 def model_lapsed(model: ModelEntry, reason: str) -> None:
-    """A model's approval lapsed: its endpoints' owners are told; by setting, the endpoints are stopped.
+    """A model's approval lapsed, or it was deprecated: owners of its endpoints are told; by setting those are stopped.
 
     What runs keeps its loaded weights; only the settings' environments end it. Nothing new is deployed either way.
     """
     endpoints = Endpoint.objects.filter(Q(active__model=model) | Q(wanted__model=model), delete_requested_at=None)
     for endpoint in endpoints.distinct():
-        stops = endpoint.environment in settings.CATALOG_LAPSE_STOPS and not endpoint.stop_requested
+        stops = _is_stopped_by_lapse(endpoint, model)
         follow = "It is being stopped." if stops else "It keeps answering; deploy an approved version instead."
         notices_send(
             recipients={endpoint.created_by_id, *endpoint.revisions.values_list("created_by_id", flat=True)},
             key=f"endpoint_model_lapsed:{endpoint.pk}:{model.pk}:{clock.now().isoformat()}",
             tone="danger" if stops else "warning",
-            title=f"{endpoint} serves a model whose approval has lapsed",
+            title=f"{endpoint} serves a model that is no longer approved",
             text=f"{model.name} {model.version}: {reason} {follow}",
             url=endpoint.get_absolute_url(),
         )
@@ -61,6 +61,13 @@ def model_lapsed(model: ModelEntry, reason: str) -> None:
         )
         if stops:
             enqueue(STOP, str(endpoint.pk))
+
+
+def _is_stopped_by_lapse(endpoint: Endpoint, model: ModelEntry) -> bool:
+    """A deprecated model is only at the end of its life; what lapsed must not be trusted any more."""
+    if model.status == ModelStatus.DEPRECATED or endpoint.stop_requested:
+        return False
+    return endpoint.environment in settings.CATALOG_LAPSE_STOPS
 
 
 def billed_endpoint(workload: Workload) -> object:

@@ -68,6 +68,7 @@ class ModelStatusSerializer(ApiSerializer):
 
     status = serializers.CharField(required=False, allow_blank=True)
     notes = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
+    successor_id = serializers.UUIDField(required=False, allow_null=True)
 
 
 class DecisionSerializer(ApiSerializer):
@@ -168,7 +169,9 @@ class ModelSerializer(ApiSerializer):
     lineage_dataset_ids = serializers.SerializerMethodField()
     evaluation_summary = serializers.SerializerMethodField()
     digest = serializers.CharField(allow_blank=True)
+    published = serializers.SerializerMethodField()
     successor_id = serializers.UUIDField(allow_null=True)
+    deprecation_note = serializers.CharField(allow_blank=True)
     created_by = UsernameField()
     submitted_by = UsernameField()
     submitted_at = serializers.DateTimeField(allow_null=True)
@@ -212,6 +215,10 @@ class ModelSerializer(ApiSerializer):
         """Whether an API key is stored."""
         known: bool | None = getattr(model, "api_key_set", None)
         return known if known is not None else hasattr(model, "external_secret")
+
+    def get_published(self, model: ModelEntry) -> bool:
+        """Whether it is the published version of its name."""
+        return bool(getattr(model, "is_published", False))
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_card_missing(self, model: ModelEntry) -> list[str]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.catalog.api import signing, views
+from apps.catalog.api import lineage, publishing, signing, views
 from apps.core.api.uploads import UploadsCompleteView, UploadsView, UploadView
 
 _UPLOADS = "catalog/models/<str:target_id>/uploads"
@@ -18,6 +18,13 @@ urlpatterns = [
     path("catalog/models/<str:model_id>/files/<str:filename>", views.ModelFileView.as_view(), name="model-file"),
     path("catalog/models/<str:model_id>/scan", views.ModelScanView.as_view(), name="model-scan"),
     path("catalog/signing-keys", signing.SigningKeyListView.as_view(), name="signing-key-list"),
+    path("catalog/models/<str:model_id>/publish", publishing.ModelPublishView.as_view(), name="model-publish"),
+    path("catalog/models/<str:model_id>/rollback", publishing.ModelRollbackView.as_view(), name="model-rollback"),
+    path(
+        "catalog/models/<str:model_id>/publications",
+        publishing.ModelPublicationsView.as_view(),
+        name="model-publications",
+    ),
     path("catalog/models/<str:model_id>/verify", signing.ModelVerifyView.as_view(), name="model-verify"),
     path("catalog/models/<str:model_id>/signature", signing.ModelSignatureView.as_view(), name="model-signature"),
     path(
@@ -34,5 +41,8 @@ urlpatterns = [
     path(
         "catalog/models/<str:model_id>/compare/<str:other_id>", views.ModelCompareView.as_view(), name="model-compare"
     ),
-    path("catalog/models/<str:model_id>/lineage", views.ModelLineageView.as_view(), name="model-lineage"),
+    path("catalog/models/<str:object_id>/lineage", lineage.ModelLineageView.as_view(), name="model-lineage"),
+    path("catalog/models/<str:object_id>/impact", lineage.ModelImpactView.as_view(), name="model-impact"),
+    path("catalog/datasets/<str:object_id>/lineage", lineage.DatasetLineageView.as_view(), name="dataset-lineage"),
+    path("catalog/datasets/<str:object_id>/impact", lineage.DatasetImpactView.as_view(), name="dataset-impact"),
 ]

@@ -90,7 +90,13 @@ class ModelStatusView(ModelApiView):
         notes = data.get("notes") or self.param(request, "notes", str, "")
         if not status:
             raise ValidationFailed.field("status", "required", "Say which status the model should have.")
-        model = services.model_set_status(actor=request.user, model_id=model_id, status=status, notes=notes)
+        model = services.model_set_status(
+            actor=request.user,
+            model_id=model_id,
+            status=status,
+            notes=notes,
+            successor_id=data.get("successor_id"),
+        )
         return self.answer(request, model, f"Model {model} is {model.status}.")
 
 
@@ -171,15 +177,3 @@ class ModelCompareView(ApiView):
         comparison = selectors.model_comparison(actor=request.user, left=left, right=right)
         rows = {"left": left, "right": right, "comparison": comparison}
         return self.success(shapes.ComparisonSerializer(rows).data)
-
-
-class ModelLineageView(ApiView):
-    """Where a model comes from and what was made of it."""
-
-    @api_schema(summary="Lineage of a model", responses=shapes.LineageGraphSerializer)
-    def get(self, request: ApiRequest, model_id: str) -> Response:
-        """Both directions; what the caller may not see keeps its place without a name."""
-        self.refuse_unknown(request)
-        model = selectors.model_get(actor=request.user, model_id=model_id)
-        graph = selectors.lineage_graph(request.user, model)
-        return self.success(shapes.LineageGraphSerializer(graph).data)

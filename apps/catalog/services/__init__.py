@@ -12,6 +12,7 @@ from apps.catalog.services.outputs import (
     model_require_intact_copy,
     model_require_runnable,
 )
+from apps.catalog.services.publishing import PUBLICATION_KIND, model_publish, model_rollback
 from apps.catalog.services.reviews import (
     STATUS_SPELLINGS,
     approvals_check,
@@ -33,6 +34,7 @@ from apps.catalog.services.uploads import (
 )
 
 __all__ = [
+    "PUBLICATION_KIND",
     "STATUS_SPELLINGS",
     "approvals_check",
     "dependents_check",
@@ -48,6 +50,7 @@ __all__ = [
     "model_external_target",
     "model_file_delete",
     "model_materialise",
+    "model_publish",
     "model_register_output",
     "model_reopen",
     "model_require_deployable",
@@ -55,6 +58,7 @@ __all__ = [
     "model_require_runnable",
     "model_require_uploadable",
     "model_rescan",
+    "model_rollback",
     "model_scan_run",
     "model_set_status",
     "model_sign_run",

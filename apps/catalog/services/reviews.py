@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.accounts.models import User
+from apps.catalog import registry
 from apps.catalog.digest import model_digest, models_digests
 from apps.catalog.lineage import MODEL
 from apps.catalog.models import ModelEntry
@@ -17,7 +18,7 @@ from apps.catalog.services.lapses import CHANGED, approval_lapse
 from apps.catalog.types import MODEL_TRANSITIONS, ModelStatus
 from apps.core import audit, clock
 from apps.core.errors import Conflict, FieldError, ValidationFailed
-from apps.core.permissions import can
+from apps.core.permissions import can, is_shared
 from apps.core.tasks import enqueue
 from apps.core.transitions import get_locked, transition
 from apps.governance.services import (
@@ -26,6 +27,7 @@ from apps.governance.services import (
     approval_withdraw,
 )
 
+NOTE_LIMIT = 500
 STATUS_SPELLINGS = {"under_review": ModelStatus.PENDING_REVIEW}
 
 
@@ -63,8 +65,16 @@ def model_reopen(*, actor: User | None, model_id: UUID | str) -> ModelEntry:
 
 
 @transaction.atomic
-def model_deprecate(*, actor: User | None, model_id: UUID | str, successor_id: UUID | str | None = None) -> ModelEntry:
-    """End the life of an approved model, optionally naming the one to use instead."""
+def model_deprecate(
+    *, actor: User | None, model_id: UUID | str, successor_id: UUID | str | None = None, note: str = ""
+) -> ModelEntry:
+    """End the life of an approved model, optionally naming the one to use instead and a word to who uses it.
+
+    Owners of its endpoints are told; approvals of models that were derived from it lapse.
+    """
+    note = note.strip()
+    if len(note) > NOTE_LIMIT or "\x00" in note:
+        raise ValidationFailed.field("note", "invalid", f"note is a text of at most {NOTE_LIMIT} characters.")
     model = model_locked(actor=actor, model_id=model_id, verb="change")
     successor = None
     if successor_id is not None:
@@ -73,20 +83,38 @@ def model_deprecate(*, actor: User | None, model_id: UUID | str, successor_id: U
             raise ValidationFailed.field(
                 "successorId", "invalid", "The successor must be another approved model that you can see."
             )
-    transition(model, ModelStatus.DEPRECATED, MODEL_TRANSITIONS, deprecated_at=clock.now(), successor=successor)
+    transition(
+        model,
+        ModelStatus.DEPRECATED,
+        MODEL_TRANSITIONS,
+        deprecated_at=clock.now(),
+        successor=successor,
+        deprecation_note=note,
+    )
     audit.record(
         actor=actor,
         action="catalog.model.deprecated",
         resource=model,
-        metadata={"successor": str(successor.pk)} if successor is not None else {},
+        metadata={"successor": str(successor.pk) if successor is not None else None, "note": note},
     )
+    # Owners of endpoints may be of other teams: only what they can see is named to them.
+    instead = f"Use {successor} instead." if successor is not None and is_shared(successor) else ""
+    registry.approval_lapsed(model, " ".join(part for part in ("It is deprecated.", instead, note) if part))
     enqueue(CHANGED, MODEL, str(model.pk))
     return model_get(actor=actor, model_id=model_id)
 
 
-def model_set_status(*, actor: User | None, model_id: UUID | str, status: str, notes: str = "") -> ModelEntry:
+def model_set_status(
+    *,
+    actor: User | None,
+    model_id: UUID | str,
+    status: str,
+    notes: str = "",
+    successor_id: UUID | str | None = None,
+) -> ModelEntry:
     """Bring the model to *status* by the step that leads there for this actor.
 
+    *successor_id* goes with ``deprecated``, whose *notes* are the message to who still uses the model.
     On a pending model ``draft`` is a withdrawal by the submitter's side and a request for changes by a reviewer.
     """
     status = STATUS_SPELLINGS.get(status, status)
@@ -104,7 +132,7 @@ def model_set_status(*, actor: User | None, model_id: UUID | str, status: str, n
     if status == ModelStatus.REJECTED:
         return model_decide(actor=actor, model_id=model_id, decision="reject", notes=notes)
     if status == ModelStatus.DEPRECATED:
-        return model_deprecate(actor=actor, model_id=model_id)
+        return model_deprecate(actor=actor, model_id=model_id, successor_id=successor_id, note=notes)
     if model.status != ModelStatus.PENDING_REVIEW:
         return model_reopen(actor=actor, model_id=model_id)
     mine = actor is None or actor.pk in (model.submitted_by_id, model.created_by_id)

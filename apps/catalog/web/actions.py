@@ -7,6 +7,7 @@ from typing import Any
 from django.urls import reverse
 
 from apps.catalog import services
+from apps.catalog.types import PublicationStatus
 from apps.core.web.views import ServiceActionView
 
 
@@ -110,8 +111,37 @@ class ModelDeprecateView(ModelActionView):
     def perform(self) -> Any:
         """Optionally with a successor."""
         return services.model_deprecate(
-            actor=self.actor, model_id=self.kwargs["pk"], successor_id=self.request.POST.get("successor") or None
+            actor=self.actor,
+            model_id=self.kwargs["pk"],
+            successor_id=self.request.POST.get("successor") or None,
+            note=self.request.POST.get("note", ""),
         )
+
+
+class ModelPublishView(ModelActionView):
+    """Make it the published version."""
+
+    def perform(self) -> Any:
+        """With the reason that going back needs."""
+        return services.model_publish(
+            actor=self.actor, model_id=self.kwargs["pk"], reason=self.request.POST.get("reason", "")
+        )
+
+    def get_success_message(self) -> str:
+        """What became of it."""
+        if self.result.status == PublicationStatus.PENDING:
+            return "A reviewer decides whether this version is published again."
+        return f"{self.result.model} is the published version."
+
+
+class ModelVerifyView(ModelActionView):
+    """Verify the signature."""
+
+    success_message = "The verification has started."
+
+    def perform(self) -> Any:
+        """In the background."""
+        return services.model_verify(actor=self.actor, model_id=self.kwargs["pk"])
 
 
 class ModelDeleteView(ModelActionView):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.catalog.web import actions, views
+from apps.catalog.web import actions, lineage, views
 
 app_name = "catalog"
 urlpatterns = [
     path("", views.ModelListView.as_view(), name="model-list"),
     path("new/", views.ModelCreateView.as_view(), name="model-create"),
     path("<uuid:pk>/", views.ModelDetailView.as_view(), name="model-detail"),
+    path("lineage/<slug:kind>/<uuid:pk>/", lineage.LineageView.as_view(), name="lineage"),
     path("<uuid:pk>/edit/", views.ModelUpdateView.as_view(), name="model-update"),
     path("<uuid:pk>/compare/", views.ModelComparePickView.as_view(), name="model-compare-pick"),
     path("<uuid:pk>/compare/<uuid:other>/", views.ModelCompareView.as_view(), name="model-compare"),
@@ -22,5 +23,7 @@ urlpatterns = [
     path("<uuid:pk>/decide/", actions.ModelDecideView.as_view(), name="model-decide"),
     path("<uuid:pk>/reopen/", actions.ModelReopenView.as_view(), name="model-reopen"),
     path("<uuid:pk>/deprecate/", actions.ModelDeprecateView.as_view(), name="model-deprecate"),
+    path("<uuid:pk>/publish/", actions.ModelPublishView.as_view(), name="model-publish"),
+    path("<uuid:pk>/verify/", actions.ModelVerifyView.as_view(), name="model-verify"),
     path("<uuid:pk>/delete/", actions.ModelDeleteView.as_view(), name="model-delete"),
 ]

@@ -17,10 +17,13 @@ from apps.catalog.cards import PROSE_KEYS, as_text
 from apps.catalog.comparison import Difference
 from apps.catalog.filters import ModelFilter
 from apps.catalog.forms import ModelCreateForm, ModelForm, initial_of
+from apps.catalog.lineage import impact_of
 from apps.catalog.models import ModelEntry
 from apps.catalog.scanning import ALLOWED_SUFFIXES
 from apps.catalog.services.access import APPROVAL_KIND, action_for
-from apps.catalog.types import MODEL_TRANSITIONS, LineageGraph, ModelStatus
+from apps.catalog.types import MODEL_TRANSITIONS, Impact, ModelStatus, PublicationStatus, SignatureStatus
+from apps.catalog.web.lineage import lineage_context
+from apps.core.models import OperationStatus
 from apps.core.operations import operation_latest
 from apps.core.permissions import can
 from apps.core.web import statuses
@@ -55,7 +58,7 @@ class ModelDetailView(VisibleDetailView):
     """Everything about one model."""
 
     template_name = "catalog/model_detail.html"
-    fragments = ("files", "review")
+    fragments = ("files", "review", "signature")
     context_object_name = "model"
 
     def get_object(self) -> ModelEntry:
@@ -94,6 +97,7 @@ class ModelDetailView(VisibleDetailView):
         return {
             "files": files,
             "total_size": sum(file.size for file in files),
+            **_signature(model),
             "missing_files": selectors.model_missing_files(model),
             "scan": operation_latest(target_type="model", target_id=model.pk, kind="model_scan"),
             "accept": ",".join(ALLOWED_SUFFIXES),
@@ -114,13 +118,24 @@ class ModelDetailView(VisibleDetailView):
 
     def _rest(self, model: ModelEntry) -> dict[str, Any]:
         card = selectors.model_card(model)
+        publications = list(selectors.publications_visible_to(self.actor, model)[:VERSIONS_SHOWN])
+        published = next((row.model for row in publications if row.status == PublicationStatus.CURRENT), None)
         versions = selectors.model_versions(actor=self.actor, model=model)[:VERSIONS_SHOWN]
+        graph = selectors.lineage_graph(self.actor, model)
         prose = [(key.replace("_", " ").capitalize(), as_text(model.metadata.get(key))) for key in PROSE_KEYS]
         return {
             "card": card,
             "prose": [(title, text) for title, text in prose if text],
             "versions": list(versions),
-            "graph": graph_data(selectors.lineage_graph(self.actor, model)),
+            "publications": publications,
+            "may_publish": model.status == ModelStatus.APPROVED
+            and not model.is_published
+            and not any(row.status == PublicationStatus.PENDING for row in publications)
+            and can(self.actor, action_for("submit", model.type), model),
+            "goes_back": published is not None and published.version_key > model.version_key,
+            "published": published,
+            **lineage_context(graph),
+            **_questions(impact_of(graph)),
             "panels": [
                 (panel.title, render_to_string(panel.template, {**panel.context, "model": model}, self.request))
                 for panel in registry.model_panels(self.actor, model)
@@ -134,22 +149,32 @@ class ModelDetailView(VisibleDetailView):
         }
 
 
-def graph_data(graph: LineageGraph) -> dict[str, Any]:
-    """The lineage as the chart script draws it."""
-    nodes = [
-        {
-            "id": key,
-            "label": node.label,
-            "kind": node.kind,
-            "status": node.status,
-            "tone": statuses.look(node.status).tone if node.status else "neutral",
-            "url": node.url,
-            "current": key == graph.root,
-        }
-        for key, node in graph.nodes.items()
-    ]
-    edges = [{"source": edge.source, "target": edge.target, "relation": edge.relation} for edge in graph.edges]
-    return {"nodes": nodes, "edges": edges}
+def _signature(model: ModelEntry) -> dict[str, Any]:
+    """The signature with its last verification; busy while either is under way."""
+    signature = None if model.is_external else selectors.model_signature(model)
+    if signature is None:
+        return {"signature": None}
+    verification = operation_latest(target_type="model", target_id=model.pk, kind="model_verify")
+    verifying = verification is not None and verification.status in (OperationStatus.QUEUED, OperationStatus.RUNNING)
+    return {
+        "signature": signature,
+        "verification": verification,
+        "verifying": verifying,
+        "signature_busy": verifying or signature.status == SignatureStatus.PENDING,
+    }
+
+
+def _questions(impact: Impact) -> dict[str, Any]:
+    """What the buttons ask before they end something, with what depends on it."""
+    names = ", ".join(node.label for node in impact.nodes[:3])
+    more = impact.total - min(3, len(impact.nodes))
+    named = f"{names}{f' and {more} more' if names and more else ''}" if names else f"{more} that you cannot see"
+    depends = f" {impact.total} thing{'s' * (impact.total > 1)} depend on it: {named}." if impact.total else ""
+    return {
+        "impact": impact,
+        "deprecate_question": f"Deprecate this model?{depends} Approvals that rest on it lapse. This is final.",
+        "delete_question": f"Delete this model and all its files?{depends} This cannot be undone.",
+    }
 
 
 def history_item(event: Any) -> dict[str, Any]:
