@@ -73,6 +73,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("Costs", "coins", "governance:cost-list", action="cost.view"),
             Entry("Policies", "shield-check", "governance:policy-list", action="policy.view"),
+            Entry("PII rules", "eye-off", "datasets:pii-rule-list", action="pii_rule.view"),
             Entry("Audit", "history", "governance:audit-list", action="audit.view"),
             Entry("Health", "heartbeat", "portal:health"),
         ),

@@ -55,6 +55,9 @@ _LOOKS: dict[str, Look] = {
     # scans and checks
     "clean": Look("success", "shield-check"),
     "safe": Look("success", "shield-check"),
+    "proposed": Look("warning", "hourglass"),
+    "confirmed": Look("success", "eye-check"),
+    "undone": Look("neutral", "arrow-back-up"),
     "unsafe": Look("danger", "shield-x"),
     "corrupt": Look("danger", "file-broken"),
     "passed": Look("success", "circle-check"),

@@ -9,10 +9,12 @@ from typing import Any
 
 from apps.core.models import AuditEvent
 from apps.datasets.models import Dataset, DatasetCheck
+from apps.datasets.selectors_pii import type_label
 from apps.datasets.services import Preview
 
 PREVIEW_ROWS = 10
 CELL = 400
+COLUMNS_SHOWN = 20
 DIFF = 4_000
 _WIDTH, _HEIGHT = 120, 28
 _PAIRED_BINS = 20
@@ -72,6 +74,17 @@ def component_rows(quality: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for component in quality["components"]
     ]
+
+
+def pii_rows(scan: Mapping[str, Any]) -> dict[str, Any]:
+    """Findings with the names of their kinds: counts (all, open), columns, places."""
+    left = scan["open_counts"]
+    return {
+        "kinds": [(type_label(kind), count, left.get(kind, 0)) for kind, count in scan["counts"].items()],
+        "columns": [{**entry, "label": type_label(entry["type"])} for entry in scan["columns"][:COLUMNS_SHOWN]],
+        "places": [{**place, "label": type_label(place["type"])} for place in scan["locations"]],
+        "marked": scan["total"] - scan["open"],
+    }
 
 
 def statistic_rows(dataset: Dataset, check: DatasetCheck | None) -> list[dict[str, Any]]:
@@ -210,6 +223,10 @@ _TITLES: Mapping[str, tuple[str, str, str]] = {
     "uploaded": ("Files uploaded", "upload", "info"),
     "check_requested": ("Checks asked for", "refresh", "neutral"),
     "checked": ("Checks finished", "shield-check", "info"),
+    "pii_mark_proposed": ("Findings proposed as no personal data", "eye-off", "neutral"),
+    "pii_mark_confirmed": ("Findings marked as no personal data", "eye-check", "warning"),
+    "pii_mark_refused": ("Mark on findings refused", "eye-x", "neutral"),
+    "pii_mark_undone": ("Mark on findings undone", "eye-x", "neutral"),
     "redacted": ("Redacted version made", "eraser", "info"),
     "submitted": ("Submitted for review", "send", "warning"),
     "approved": ("Approved", "circle-check", "success"),

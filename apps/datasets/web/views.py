@@ -17,15 +17,16 @@ from apps.datasets.filters import DatasetPageFilter
 from apps.datasets.forms import DatasetCreateForm, DatasetForm, SharingForm, sheet_initial
 from apps.datasets.gates import dataset_gates
 from apps.datasets.models import Dataset
-from apps.datasets.pii import TYPE_LABELS
 from apps.datasets.reading import EXTENSIONS
 from apps.datasets.reports import validation_report
 from apps.datasets.services.lifecycle import KIND
 from apps.datasets.types import DatasetStatus, PiiStatus, required_columns_help
+from apps.datasets.web.pii import marks_context
 from apps.datasets.web.present import (
     PREVIEW_ROWS,
     component_rows,
     history_items,
+    pii_rows,
     preview_rows,
     statistic_rows,
 )
@@ -100,7 +101,8 @@ class DatasetDetailView(VisibleDetailView):
             "report": report,
             "check": report["check"],
             "components": component_rows(report["quality_score"]),
-            "pii_labels": TYPE_LABELS,
+            "pii": pii_rows(report["pii_scan"]),
+            **marks_context(self.actor, dataset),
             "required": required_columns_help(dataset.type),
             "accept": ",".join(EXTENSIONS),
         }
