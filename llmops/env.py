@@ -171,6 +171,14 @@ declare(
         "",
         "Private or local addresses that may be called although a person typed them: hosts, host:port, address blocks.",
     ),
+    ("LLMOPS_CONNECTION_TEST_SECONDS", "float", "10", "Longest wait of the connection test of an external model."),
+)
+declare(
+    "hub",
+    ("HF_ENDPOINT", "str", "https://huggingface.co", "Hub that models are imported from; a mirror works."),
+    ("HF_TOKEN", "str", "", "Token for imports that bring none of their own; gated and private models need one."),
+    ("LLMOPS_HUB_MAX_BYTES", "int", "214748364800", "Largest model, all files together, that is imported."),
+    ("LLMOPS_HUB_ATTEMPTS", "int", "5", "How often an import is tried again when the hub is away."),
 )
 declare(
     "serving",

@@ -17,6 +17,7 @@ from apps.catalog.models import (
     ModelEntry,
     ModelEntryGrant,
     ModelFile,
+    ModelImport,
     ModelSignature,
     Publication,
 )
@@ -95,6 +96,16 @@ class ModelEntryAdmin(PortalAdmin):
             "Scan files again",
             lambda actor, model: services.model_rescan(actor=actor, model_id=model.pk),
             name="rescan",
+        ),
+        service_action(
+            "Export as a bundle",
+            lambda actor, model: services.model_export_start(actor=actor, model_id=model.pk),
+            name="export",
+        ),
+        service_action(
+            "Test the connection",
+            lambda actor, model: services.model_test_connection(actor=actor, model_id=model.pk),
+            name="test_connection",
         ),
         service_action(
             "Delete with files",
@@ -201,3 +212,27 @@ class DiscardedFilesAdmin(PortalAdmin):
     view_action = "user.manage"
     visible_by_team = False
     list_display = ("prefix", "due_at", "created_at")
+
+
+@admin.register(ModelImport)
+class ModelImportAdmin(PortalAdmin):
+    """Imports; their tokens are never shown, not even encrypted."""
+
+    view_action = "model.view"
+    list_display = ("repo_id", "name", "version", "status", "message", "team", "created_by", "created_at")
+    list_filter = ("status", "source", "type")
+    search_fields = ("repo_id", "name", "version")
+    list_select_related = ("team", "created_by")
+    exclude = ("token_ciphertext",)
+    actions = (
+        service_action(
+            "Cancel",
+            lambda actor, row: services.import_cancel(actor=actor, import_id=row.pk),
+            name="cancel_import",
+        ),
+        service_action(
+            "Try again",
+            lambda actor, row: services.import_retry(actor=actor, import_id=row.pk),
+            name="retry_import",
+        ),
+    )

@@ -14,6 +14,7 @@ from apps.catalog import registry
 from apps.catalog.cards import card_status
 from apps.catalog.digest import model_digest
 from apps.catalog.models import ExternalSecret, ModelEntry, ModelSignature
+from apps.catalog.prices import prices_book
 from apps.catalog.scanning import missing_files
 from apps.catalog.services.access import APPROVAL_KIND, action_for
 from apps.catalog.services.closure import sources_gate, sources_pin
@@ -73,6 +74,7 @@ class ModelSubject(ApprovalSubject):
         """pending_review → approved, with the digest that the approval stands for."""
         transition(obj, ModelStatus.APPROVED, MODEL_TRANSITIONS, approved_at=clock.now(), digest=model_digest(obj))
         sources_pin(model=obj)
+        prices_book(obj)
         audit.record(actor=actor, action="catalog.model.approved", resource=obj, metadata={"digest": obj.digest})
         signature_request(model=obj, actor=actor)
 

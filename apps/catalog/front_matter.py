@@ -18,7 +18,7 @@ from apps.catalog.cards import PROSE_KEYS, as_text
 README = "README.md"
 README_LIMIT = 1_048_576  # bytes that are read of a card
 FRONT_LIMIT = 65_536  # characters of YAML; the Hub's own cards stay far below
-BODY_LIMIT = 100_000  # characters kept as the description
+BODY_LIMIT = 40_000  # characters kept as the description; with four bytes each they fit into the metadata
 DEPTH_LIMIT = 12
 OWN_KEY = "llm_ops"
 #: Of the Hub's front matter, what is kept under the same name in the metadata.

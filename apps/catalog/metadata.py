@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from apps.catalog.prices import price_errors
 from apps.catalog.types import Provider
 from apps.core.errors import FieldError, ValidationFailed
 
@@ -122,6 +123,7 @@ def check_external(metadata: Mapping[str, Any]) -> None:
         errors.append(
             FieldError("metadata.model_name", "invalid", "model_name must be one line of at most 200 characters.")
         )
+    errors += price_errors(metadata)
     if (problem := _url_problem(provider, metadata.get("base_url"))) is not None:
         errors.append(FieldError("metadata.base_url", *problem))
     if errors:

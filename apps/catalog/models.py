@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from guardian.models import UserObjectPermissionBase
 
+from apps.catalog.import_models import ModelImport
 from apps.catalog.scanning import FileKind
 from apps.catalog.types import (
     LineageRelation,
@@ -22,6 +23,7 @@ from apps.catalog.types import (
 )
 from apps.core.models import BaseModel, TeamOwnedModel
 
+ELSEWHERE = (ModelImport,)  # Django finds tables by importing this module
 FILE_KINDS = [(kind.value, kind.name.capitalize()) for kind in FileKind]
 FILE_SCANS = [choice for choice in ScanStatus.choices if choice[0] != ScanStatus.NONE]
 

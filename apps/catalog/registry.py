@@ -24,6 +24,7 @@ SourceStates = Callable[[Collection[UUID]], Mapping[UUID, SourceState]]
 LapseListener = Callable[["ModelEntry", str], None]
 LineageLink = tuple[tuple[str, UUID], tuple[str, UUID], str]
 LineageLinks = Callable[[Collection[tuple[str, UUID]], bool], Iterable[LineageLink]]
+BundleDocument = Callable[["User | None", "ModelEntry"], Any]
 LineageResolver = Callable[["User | None", Collection[UUID]], Mapping[UUID, LineageNode]]
 
 _evaluation_summaries: list[EvaluationSummary] = []
@@ -34,6 +35,7 @@ _lineage_kinds: dict[str, LineageResolver] = {}
 _lineage_links: list[LineageLinks] = []
 _source_states: dict[str, SourceStates] = {}
 _lapse_listeners: list[LapseListener] = []
+_bundle_documents: dict[str, BundleDocument] = {}
 
 
 def _add(registered: list[Any], function: Any) -> None:
@@ -82,6 +84,16 @@ def register_source_states(kind: str, function: SourceStates) -> None:
 def register_lapse_listener(function: LapseListener) -> None:
     """Call ``fn(model, reason)`` inside the transaction in which a model's approval lapses: enqueue, nothing slow."""
     _add(_lapse_listeners, function)
+
+
+def register_bundle_document(name: str, function: BundleDocument) -> None:
+    """Add ``fn(actor, model) -> JSON-ready value`` to exported bundles, as ``<name>.json``; never a secret."""
+    _bundle_documents[name] = function
+
+
+def bundle_documents(actor: User | None, model: ModelEntry) -> dict[str, Any]:
+    """Return what all apps tell about *model* in a bundle, by document name, as far as *actor* may see it."""
+    return {name: function(actor, model) for name, function in _bundle_documents.items()}
 
 
 def evaluation_summaries(model_ids: Collection[UUID]) -> dict[UUID, Any]:

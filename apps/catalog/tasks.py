@@ -19,6 +19,9 @@ from apps.catalog.services import (
     scans_resend,
     signatures_resend,
 )
+from apps.catalog.services.exports import exports_resend, model_export_run
+from apps.catalog.services.import_run import import_run, work_folders_sweep
+from apps.catalog.services.imports import imports_resend
 from apps.core.errors import DomainError
 from apps.core.operations import operation_fail
 from apps.integrations.signing import SigningError
@@ -77,3 +80,21 @@ def discarded_files_reconcile() -> int:
 def models_reconcile() -> int:
     """Send lost scans and signatures again, let approvals lapse that no longer hold; returns how many were touched."""
     return scans_resend() + approvals_check() + signatures_resend()
+
+
+@shared_task(name="apps.catalog.tasks.model_import")
+def model_import(import_id: str) -> str:
+    """Do, or continue, one import."""
+    return import_run(import_id=import_id)
+
+
+@shared_task(name="apps.catalog.tasks.model_export")
+def model_export(operation_id: str) -> str:
+    """Write one bundle."""
+    return model_export_run(operation_id=operation_id)
+
+
+@shared_task(name="apps.catalog.tasks.transfers_reconcile")
+def transfers_reconcile() -> int:
+    """Send lost imports and exports again and tidy this machine's work folders; returns how many were touched."""
+    return imports_resend() + exports_resend() + work_folders_sweep()

@@ -10,13 +10,16 @@ from django.urls import NoReverseMatch, reverse
 from apps.accounts.models import User
 from apps.catalog import registry
 from apps.catalog.approvals import ModelSubject
+from apps.catalog.bundle_documents import approvals_document, lineage_document
 from apps.catalog.lineage import DATASET, MODEL, NODE_LIMIT, Key, resolve_models
 from apps.catalog.models import LineageEdge, ModelEntry
+from apps.catalog.panels import connection_panel, export_panel
 from apps.catalog.publications import PublicationSubject
 from apps.catalog.selectors import models_visible_to
 from apps.catalog.services.incoming import ModelUploads
 from apps.catalog.services.lapses import CHANGED
 from apps.catalog.types import LineageNode, LineageRelation, ModelStatus, Panel, SourceState
+from apps.core.crypto import register_encrypted
 from apps.core.permissions import can
 from apps.core.tasks import enqueue
 from apps.core.uploads.targets import targets
@@ -124,3 +127,9 @@ def register() -> None:
     datasets.register_change_listener(dataset_changed)
     datasets.register_delete_blockers(dataset_blockers)
     registry.register_model_panel(cost_panel)
+    registry.register_model_panel(export_panel)
+    registry.register_model_panel(connection_panel)
+    register_encrypted("catalog.ExternalSecret", "ciphertext")
+    register_encrypted("catalog.ModelImport", "token_ciphertext")
+    registry.register_bundle_document("lineage", lineage_document)
+    registry.register_bundle_document("approvals", approvals_document)

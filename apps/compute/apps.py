@@ -13,7 +13,9 @@ class ComputeConfig(AppConfig):
     def ready(self) -> None:
         """Tell the health page how to ask after the reconciler and the compute backend."""
         from apps.compute import health
+        from apps.core.crypto import register_encrypted
         from apps.core.health import register
 
         register("reconciler", health.reconciler)
         register("compute", health.compute)
+        register_encrypted("compute.Workload", "spec_secrets")

@@ -12,6 +12,7 @@ _FACTORS: dict[str | None, Decimal] = {
     **{unit: Decimal(10 ** (3 * power)) for power, unit in enumerate("kMGT", start=1)},
     **{f"{unit}i": Decimal(2 ** (10 * power)) for power, unit in enumerate("KMGT", start=1)},
 }
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 MIN_CORES, MAX_CORES = Decimal("0.01"), Decimal(1024)
 MIN_MEMORY, MAX_MEMORY = 2**24, 2**50
 
@@ -37,3 +38,11 @@ def memory_bytes(text: str) -> int:
     if not MIN_MEMORY <= size <= MAX_MEMORY:
         raise ValueError(f"{text[:40]!r} is not between 16Mi and 1024Ti.")
     return size
+
+
+def readable_bytes(count: int) -> str:
+    """Return *count* bytes for people: ``999 bytes``, ``1.5 MB`` (decimal units, as hubs and disks use them)."""
+    power = 0
+    while power < len(_UNITS) - 1 and round(count / 1_000**power, 1) >= 1_000:
+        power += 1
+    return f"{count} bytes" if power == 0 else f"{count / 1_000**power:.1f} {_UNITS[power]}"

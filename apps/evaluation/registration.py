@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.conf import settings
 
@@ -23,6 +24,7 @@ from apps.governance.labels import resource_labels
 from apps.governance.types import GateResult
 
 PANEL_RUNS = 8
+BUNDLE_RUNS = 500
 
 
 def register() -> None:
@@ -33,6 +35,7 @@ def register() -> None:
     catalog.register_evaluation_summary(selectors.summaries_for_models)
     catalog.register_model_gate(evaluation_gates)
     catalog.register_model_panel(evaluations_panel)
+    catalog.register_bundle_document("evaluations", evaluations_document)
     catalog.register_lineage_kind(LINEAGE_KIND, selectors.lineage_nodes)
     catalog.register_delete_blockers(model_blockers)
     datasets.register_delete_blockers(dataset_blockers)
@@ -42,6 +45,22 @@ def workload_changed(workload: Workload, previous_state: str) -> None:
     """Inside the transition's transaction, with the workload locked: only send word. Services lock the run first
     and workloads after it."""
     enqueue("apps.evaluation.tasks.evaluation_follow", str(workload.owner_id))
+
+
+def evaluations_document(actor: User | None, model: ModelEntry) -> list[dict[str, Any]]:
+    """The runs of a model that the exporting person sees, with their figures; no samples: those hold data."""
+    runs = selectors.runs_of_model(actor=actor, model=model).select_related("dataset")[:BUNDLE_RUNS]
+    return [
+        {
+            "id": str(run.pk),
+            "type": run.run_type,
+            "status": run.status,
+            "dataset": str(run.dataset),
+            "metrics": run.metrics,
+            "finishedAt": run.finished_at.isoformat() if run.finished_at else None,
+        }
+        for run in runs
+    ]
 
 
 def evaluation_gates(model: ModelEntry, stage: str) -> Iterator[GateResult]:

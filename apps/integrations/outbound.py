@@ -178,6 +178,21 @@ def check_url(url: str, policy: OutboundPolicy) -> SplitResult:
     return parts
 
 
+def resolve_allowed(host: str, port: int, policy: OutboundPolicy) -> list[str]:
+    """The addresses of *host* that may be connected to, for clients that do not speak aiohttp.
+
+    Whoever connects uses exactly these. Raises ``OutboundRefused`` and, for an unknown name, ``socket.gaierror``.
+    """
+    rows = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    found = list(dict.fromkeys(str(row[4][0]) for row in rows))
+    if policy.allows_host(host, port):
+        return found
+    for address in found:
+        if not policy.allows_address(ipaddress.ip_address(address.partition("%")[0]), port):
+            raise _refusal(host)
+    return found
+
+
 class GuardedResolver(AbstractResolver):
     """An aiohttp resolver that hands out allowed addresses only; what it hands out is what is connected to."""
 

@@ -75,6 +75,8 @@ def configure_logging(*, level: str, fmt: str) -> dict[str, Any]:
         "loggers": {
             "django.server": {"handlers": [], "propagate": True},
             "presidio-analyzer": {"level": "ERROR"},
+            # Its lines hold whole addresses, and those of content networks are signed.
+            "httpx2": {"level": "WARNING"},
             "uvicorn.access": {"level": "WARNING"},
         },
     }

@@ -18,11 +18,11 @@ from apps.accounts.models import User
 from apps.accounts.services import token_issue
 from apps.catalog import registry, services
 from apps.core import clock
+from apps.core.integrity import BytesChanged
 from apps.core.models import AuditEvent
 from apps.core.permissions import Scope
 from apps.core.sending import SendingMiddleware
 from apps.core.storage import S3Store, store_at
-from apps.core.web.objects import BytesChanged
 from tests.catalog.files import model_files, safetensors
 from tests.catalog.support import make_approved, make_ready, share
 from tests.support.asgi_server import AsgiServer
@@ -158,7 +158,7 @@ Page = Callable[[User | None], Any]
 
 
 def test_changed_bytes_are_never_completed(cast: Cast, api: Any, media: Path) -> None:
-    """FR-001e: what differs from the approved bytes is not delivered, and leaves a trace."""
+    """FR-001e: what differs from the approved bytes is not delivered; the approval ends by it and leaves a trace."""
     model = make_approved(cast, files=big_files())
     caller = api(cast.ada)
     path = media / model.storage_prefix / "model.safetensors"
@@ -174,10 +174,19 @@ def test_changed_bytes_are_never_completed(cast: Cast, api: Any, media: Path) ->
         got.extend(byte for piece in answer.streaming_content for byte in piece)
     assert len(got) < len(good)
     assert AuditEvent.objects.filter(action="catalog.model.file_changed").count() == 1
-    path.write_bytes(good[:-1])
-    refused = caller.client.get(make_path(), headers=caller.headers)
-    assert refused.status_code == 502
-    assert AuditEvent.objects.filter(action="catalog.model.file_changed").count() == 2
+    model.refresh_from_db()
+    assert model.status == "draft"
+    assert caller.client.get(make_path(), headers=caller.headers).status_code == 404
+
+
+def test_cut_file_is_not_sent_at_all(cast: Cast, api: Any, media: Path) -> None:
+    """FR-001e: a size that differs is seen before the first byte, also by HEAD."""
+    model = make_approved(cast)
+    caller = api(cast.ada)
+    path = media / model.storage_prefix / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert caller.client.head(make_path(), headers=caller.headers).status_code == 502
+    assert AuditEvent.objects.filter(action="catalog.model.file_changed").count() == 1
 
 
 @pytest.mark.parametrize(

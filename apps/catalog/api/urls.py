@@ -2,13 +2,32 @@
 
 from django.urls import path
 
-from apps.catalog.api import lineage, publishing, signing, views
+from apps.catalog.api import imports, lineage, publishing, signing, views
 from apps.core.api.uploads import UploadsCompleteView, UploadsView, UploadView
 
 _UPLOADS = "catalog/models/<str:target_id>/uploads"
 
 urlpatterns = [
     path("catalog/models", views.ModelListView.as_view(), name="model-list"),
+    path("catalog/models/import", imports.ImportView.as_view(), name="model-import"),
+    path(
+        "catalog/models/import-from-huggingface", imports.HubImportView.as_view(), name="model-import-from-huggingface"
+    ),
+    path("catalog/models/imports", imports.ImportListView.as_view(), name="model-import-list"),
+    path("catalog/models/imports/<str:import_id>", imports.ImportDetailView.as_view(), name="model-import-detail"),
+    path("catalog/models/imports/<str:import_id>/retry", imports.ImportRetryView.as_view(), name="model-import-retry"),
+    path(
+        "catalog/models/<str:model_id>/test-connection",
+        imports.ModelConnectionView.as_view(),
+        name="model-test-connection",
+    ),
+    path("catalog/models/<str:model_id>/export", imports.ModelExportView.as_view(), name="model-export"),
+    path("catalog/models/<str:model_id>/exports", imports.ModelExportListView.as_view(), name="model-export-list"),
+    path(
+        "catalog/models/<str:model_id>/exports/<str:operation_id>",
+        imports.ModelExportFileView.as_view(),
+        name="model-export-file",
+    ),
     path("catalog/models/<str:model_id>", views.ModelDetailView.as_view(), name="model-detail"),
     path("catalog/models/<str:model_id>/status", views.ModelStatusView.as_view(), name="model-status"),
     path("catalog/models/<str:model_id>/upload", views.ModelUploadView.as_view(), name="model-upload"),

@@ -2,8 +2,26 @@
 
 from apps.catalog.services.cleanup import discarded_files_sweep
 from apps.catalog.services.closure import dependents_check
+from apps.catalog.services.connection import model_test_connection
 from apps.catalog.services.entries import model_blockers, model_create, model_delete, model_update
+from apps.catalog.services.exports import (
+    export_fetched,
+    export_object,
+    exports_of,
+    model_export_run,
+    model_export_start,
+)
 from apps.catalog.services.external import model_external_target
+from apps.catalog.services.import_run import import_run
+from apps.catalog.services.imports import (
+    import_cancel,
+    import_from_bundle,
+    import_from_hub,
+    import_get,
+    import_require,
+    import_retry,
+    imports_visible_to,
+)
 from apps.catalog.services.lineage import lineage_add, lineage_forget
 from apps.catalog.services.outputs import (
     model_materialise,
@@ -39,6 +57,17 @@ __all__ = [
     "approvals_check",
     "dependents_check",
     "discarded_files_sweep",
+    "export_fetched",
+    "export_object",
+    "exports_of",
+    "import_cancel",
+    "import_from_bundle",
+    "import_from_hub",
+    "import_get",
+    "import_require",
+    "import_retry",
+    "import_run",
+    "imports_visible_to",
     "lineage_add",
     "lineage_forget",
     "model_blockers",
@@ -47,6 +76,8 @@ __all__ = [
     "model_decide",
     "model_delete",
     "model_deprecate",
+    "model_export_run",
+    "model_export_start",
     "model_external_target",
     "model_file_delete",
     "model_materialise",
@@ -63,6 +94,7 @@ __all__ = [
     "model_set_status",
     "model_sign_run",
     "model_submit",
+    "model_test_connection",
     "model_update",
     "model_upload",
     "model_verify",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from django.db import transaction
+
 from apps.accounts.models import User
 from apps.catalog.models import ModelEntry
 from apps.catalog.services.outputs import model_require_deployable
+from apps.catalog.services.signing import signature_break
+from apps.catalog.types import ModelStatus
 from apps.core import audit
 from apps.governance.services import authorize
 
@@ -38,5 +42,9 @@ def download_record(
 
 
 def stored_bytes_changed(*, model: ModelEntry, filename: str) -> None:
-    """Note in the audit trail that the store holds other bytes than were approved."""
+    """Say that the store holds other bytes than were registered; an approval ends by it and people are told."""
     audit.record(actor=None, action="catalog.model.file_changed", resource=model, metadata={"filename": filename})
+    if model.status == ModelStatus.APPROVED:
+        problem = f"{filename} differs from its registered SHA-256."
+        with transaction.atomic():
+            signature_break(model_id=model.pk, problems=[problem], found_by="download")

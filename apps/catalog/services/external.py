@@ -19,8 +19,12 @@ def secret_apply(*, actor: User | None, model: ModelEntry, secret: str | Unset |
         if deleted:
             audit.record(actor=actor, action="catalog.external_secret.removed", resource=model)
     else:
-        ExternalSecret.objects.update_or_create(model=model, defaults={"ciphertext": encrypt(secret), "set_by": actor})
-        audit.record(actor=actor, action="catalog.external_secret.set", resource=model)
+        _, fresh = ExternalSecret.objects.update_or_create(
+            model=model, defaults={"ciphertext": encrypt(secret), "set_by": actor}
+        )
+        audit.record(
+            actor=actor, action="catalog.external_secret.set", resource=model, metadata={"replaced": not fresh}
+        )
 
 
 def model_external_target(*, model: ModelEntry) -> ExternalTarget:

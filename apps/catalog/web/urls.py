@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.catalog.web import actions, lineage, views
+from apps.catalog.web import actions, imports, lineage, views
 
 app_name = "catalog"
 urlpatterns = [
     path("", views.ModelListView.as_view(), name="model-list"),
     path("new/", views.ModelCreateView.as_view(), name="model-create"),
+    path("imports/", imports.ImportListView.as_view(), name="import-list"),
+    path("imports/new/", imports.HubImportView.as_view(), name="import-create"),
+    path("imports/bundle/", imports.BundleImportView.as_view(), name="import-bundle"),
+    path("imports/<uuid:pk>/cancel/", imports.ImportCancelView.as_view(), name="import-cancel"),
+    path("imports/<uuid:pk>/retry/", imports.ImportRetryView.as_view(), name="import-retry"),
+    path("<uuid:pk>/export/", imports.ModelExportView.as_view(), name="model-export"),
+    path("<uuid:pk>/exports/<uuid:operation>/", imports.ModelExportFileView.as_view(), name="model-export-file"),
+    path("<uuid:pk>/test-connection/", imports.ModelConnectionView.as_view(), name="model-connection"),
     path("<uuid:pk>/", views.ModelDetailView.as_view(), name="model-detail"),
     path("lineage/<slug:kind>/<uuid:pk>/", lineage.LineageView.as_view(), name="lineage"),
     path("<uuid:pk>/edit/", views.ModelUpdateView.as_view(), name="model-update"),

@@ -50,6 +50,7 @@ class ModelListView(VisibleListView):
         context = super().get_context_data(**kwargs)
         rows = context["object_list"]
         context["summaries"] = registry.evaluation_summaries([row.pk for row in rows]) if rows else {}
+        context["may_import"] = can(self.actor, "model.import")
         context["may_create"] = can(self.actor, "model.create") or can(self.actor, "external_model.create")
         return context
 

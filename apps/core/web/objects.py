@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,19 +11,11 @@ from typing import Any, Protocol
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from apps.core.errors import InfrastructureError
+from apps.core.integrity import BytesChanged, checked_pieces
 from apps.core.storage import store
-
-logger = logging.getLogger(__name__)
 
 SENDER = "llmops.sender"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
-
-
-class BytesChanged(InfrastructureError):
-    """What the store holds is not what was registered."""
-
-    default_code = "file_changed"
 
 
 class Sender(Protocol):
@@ -116,7 +107,7 @@ def object_response(
     pieces = store().open_range(sent.key, start, end)
     return streamed(
         request,
-        checked_pieces(pieces, sent, on_changed) if whole else pieces,
+        checked_pieces(pieces, sha256=sent.sha256, key=sent.key, on_changed=on_changed) if whole else pieces,
         status=status,
         headers=common,
         content_type=sent.content_type,
@@ -133,26 +124,6 @@ def streamed(
         sender.take(pieces)
         return HttpResponse(status=status, headers=headers, content_type=content_type)
     return StreamingHttpResponse(pieces, status=status, headers=headers, content_type=content_type)
-
-
-def checked_pieces(
-    pieces: Iterator[bytes], sent: SentObject, on_changed: Callable[[], None] | None = None
-) -> Iterator[bytes]:
-    """Yield *pieces*, the last one only when all together have the registered hash; else raise ``BytesChanged``."""
-    digest = hashlib.sha256()
-    held: bytes | None = None
-    for piece in pieces:
-        digest.update(piece)
-        if held is not None:
-            yield held
-        held = piece
-    if digest.hexdigest() != sent.sha256:
-        logger.error("stored_object_changed", extra={"key": sent.key})
-        if on_changed is not None:
-            on_changed()
-        raise BytesChanged("The stored file is not the one that was registered.")
-    if held:
-        yield held
 
 
 def text_response(
