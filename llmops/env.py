@@ -270,6 +270,14 @@ declare(
     ("LLMOPS_CATALOG_SCAN_MEMORY_BYTES", "int", "2147483648", "Address space of the process that scans model files."),
     ("LLMOPS_CATALOG_SCAN_SECONDS", "int", "300", "Longest scan of one model's files."),
     (
+        "LLMOPS_CATALOG_FAMILIES",
+        "list",
+        "llama,smollm,mistral,gemma,gpt2,gpt-neo,gpt-neox,gptj,gpt-oss,qwen,phi,falcon,bloom,opt,deepseek,olmo,bert,"
+        "roberta,t5,bart",
+        "Families that models may be of, held against model_type and architectures of the uploaded config.json when a "
+        "model is submitted. An entry may name the model types that count as it: llama=llama|llama4. * allows all.",
+    ),
+    (
         "LLMOPS_SIGNING_DIR",
         "str",
         "",

@@ -13,6 +13,7 @@ from apps.accounts.models import User
 from apps.catalog import registry
 from apps.catalog.cards import card_status
 from apps.catalog.digest import model_digest
+from apps.catalog.families import family_gate
 from apps.catalog.models import ExternalSecret, ModelEntry, ModelSignature
 from apps.catalog.prices import prices_book
 from apps.catalog.scanning import missing_files
@@ -120,6 +121,7 @@ def own_gates(model: ModelEntry) -> list[GateResult]:
         )
     )
     gates.append(_scan_gate(rows))
+    gates.append(family_gate(model))
     gates += _intact_gate(model)
     return gates
 
@@ -135,12 +137,16 @@ def _card_gate(model: ModelEntry) -> GateResult:
 
 def _scan_gate(rows: Sequence[tuple[str, str]]) -> GateResult:
     bad = [f"{name} ({state})" for name, state in rows if state in (ScanStatus.UNSAFE, ScanStatus.CORRUPT)]
+    failed = [name for name, state in rows if state == ScanStatus.FAILED]
     waiting = [name for name, state in rows if state == ScanStatus.PENDING]
     label = "Files scanned safe"
     if bad:
         return GateResult(
             "files_safe", label, False, f"Refused by the scan: {', '.join(bad)}.", "Replace or remove these files."
         )
+    if failed:
+        reason = f"Could not be scanned: {', '.join(failed)}."
+        return GateResult("files_safe", label, False, reason, "Scan again, or save these weights as safetensors.")
     if waiting or not rows:
         reason = f"Still to be scanned: {', '.join(waiting)}." if waiting else "There are no files to scan."
         return GateResult("files_safe", label, False, reason, "Wait for the scan, or upload the files.")

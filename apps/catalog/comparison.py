@@ -23,6 +23,7 @@ FACTS = (
     ("context_length", "Context length"),
     ("weight_bytes", "Weights"),
     ("memory_bytes", "Memory estimate"),
+    ("kv_bytes_per_token", "Cache per token"),
 )
 MISSING = "–"
 

@@ -319,7 +319,7 @@ def test_scanner_that_runs_out_of_memory_blames_the_file_and_goes_on(tmp_path: P
     files = model_files(**{"tokenizer.json": greedy, "zz.txt": b"fine"})
     report = scan_directory(write(tmp_path / "model", files), sorted(files), memory_bytes=256 * 1024**2)
     by_name = {file.filename: file for file in report.files}
-    assert by_name["tokenizer.json"].verdict is Verdict.CORRUPT
+    assert by_name["tokenizer.json"].verdict is Verdict.FAILED
     assert by_name["tokenizer.json"].reasons[0].code == "scan_limits"
     assert by_name["zz.txt"].verdict is Verdict.SAFE
 
@@ -327,7 +327,7 @@ def test_scanner_that_runs_out_of_memory_blames_the_file_and_goes_on(tmp_path: P
 def test_scanner_out_of_time_passes_nothing(tmp_path: Path) -> None:
     """FR-001a: a file that could not be read in time is not called safe."""
     report = scan_directory(write(tmp_path / "model", model_files()), sorted(model_files()), seconds=0)
-    assert {file.verdict for file in report.files} == {Verdict.CORRUPT}
+    assert {file.verdict for file in report.files} == {Verdict.FAILED}
     assert len(report.files) == 3
 
 

@@ -134,6 +134,7 @@ class FactsSerializer(ApiSerializer):
     context_length = serializers.IntegerField(allow_null=True)
     weight_bytes = serializers.IntegerField(allow_null=True)
     memory_bytes = serializers.IntegerField(allow_null=True)
+    kv_bytes_per_token = serializers.IntegerField(allow_null=True)
 
 
 class _ModelListSerializer(serializers.ListSerializer[Any]):

@@ -31,7 +31,7 @@ def scan_file(path: Path, *, siblings: set[str]) -> FileReport:
         report.verdict = refusal.verdict
         report.reasons.append(refusal.reason)
     except (MemoryError, RecursionError):
-        report.verdict = Verdict.CORRUPT
+        report.verdict = Verdict.FAILED
         report.reasons.append(too_big())
     return report
 
@@ -40,8 +40,8 @@ def too_big() -> Reason:
     """The reason for a file that the scanner's limits stopped."""
     return Reason(
         "scan_limits",
-        "The file could not be read within the scanner's limits of memory and time.",
-        "Save the weights as safetensors; its header is small at any size.",
+        "The file could not be scanned: the scanner ended before it had read it (limits of memory and time).",
+        "Scan again; if it ends so again, save the weights as safetensors, whose header is small at any size.",
     )
 
 

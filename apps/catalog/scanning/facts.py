@@ -39,20 +39,33 @@ def combine(reports: list[FileReport]) -> ModelFacts:
     facts.dtype = DTYPE_NAMES.get(dominant, dominant.lower())
     facts.parameter_count = sum(entry["parameters"] for entry in weights)
     facts.weight_bytes = sum(bytes_by_dtype.values())
-    facts.memory_bytes = memory_estimate(facts.weight_bytes, facts.context_length, config)
+    shape = (
+        config if cache_per_token(config) is not None else next((row for row in weights if cache_per_token(row)), {})
+    )
+    facts.kv_bytes_per_token = cache_per_token(shape)
+    facts.memory_bytes = memory_estimate(facts.weight_bytes, facts.context_length, facts.kv_bytes_per_token)
     return facts
 
 
-def memory_estimate(weight_bytes: int, context_length: int | None, config: dict[str, Any]) -> int:
-    """Return the bytes needed to answer one request: (weights + key and value cache) * 1.2.
+def cache_per_token(shape: dict[str, Any]) -> int | None:
+    """Return the bytes that one token keeps in the key and value cache: 2 * layers * kv heads * head size * 2 bytes.
 
-    The cache is 2 * layers * key-value heads * head size * tokens * 2 bytes, for at most 4,096 tokens.
+    Two for key and value, two bytes for 16-bit values, every layer keeps its own: W. Kwon et al., "Efficient Memory
+    Management for Large Language Model Serving with PagedAttention" (SOSP 2023), section 3 (OPT-13B: 2 * 40 * 5120 *
+    2 = 800 KB); with grouped-query attention (J. Ainslie et al., 2023) only the key-value heads count. An upper bound
+    for models that keep less (sliding windows, latent attention). None when the files do not say the shape.
     """
-    layers, heads, size = config.get("layers"), config.get("kv_heads"), config.get("head_dim")
-    cache = 0
-    if layers and heads and size:
-        cache = 2 * layers * heads * size * min(context_length or CACHE_TOKENS, CACHE_TOKENS) * CACHE_BYTES
-    return int((weight_bytes + cache) * OVERHEAD)
+    layers, heads, size = shape.get("layers"), shape.get("kv_heads"), shape.get("head_dim")
+    return int(2 * layers * heads * size * CACHE_BYTES) if layers and heads and size else None
+
+
+def memory_estimate(weight_bytes: int, context_length: int | None, per_token: int | None) -> int:
+    """Return the bytes needed to answer one request: (weights + cache of its tokens, at most 4,096) * 1.2.
+
+    The fifth on top is for activations, buffers and what the allocator rounds up.
+    """
+    tokens = min(context_length or CACHE_TOKENS, CACHE_TOKENS)
+    return int((weight_bytes + (per_token or 0) * tokens) * OVERHEAD)
 
 
 def check_index(report: FileReport, index: dict[str, Any], filenames: set[str]) -> None:

@@ -131,8 +131,20 @@ def read_gguf(path: Path) -> dict[str, Any]:
         "family": architecture.replace("_", "-"),
         "context_length": _whole(metadata.get(f"{architecture}.context_length")),
         "layers": _whole(metadata.get(f"{architecture}.block_count")),
+        **_heads(metadata, architecture),
         "vocab_size": _whole(metadata.get("tokenizer.ggml.tokens")),
     }
+
+
+def _heads(metadata: dict[str, Any], architecture: str) -> dict[str, int | None]:
+    """Key-value heads and head size, as the head counts say; None where they differ by layer (a list)."""
+    heads = _whole(metadata.get(f"{architecture}.attention.head_count"))
+    kv_heads = metadata.get(f"{architecture}.attention.head_count_kv", heads)
+    width = _whole(metadata.get(f"{architecture}.embedding_length"))
+    size = _whole(metadata.get(f"{architecture}.attention.key_length"))
+    if size is None and heads and width:
+        size = width // heads
+    return {"kv_heads": _whole(kv_heads), "head_dim": size}
 
 
 def _tensor_infos(reader: _Reader, count: int) -> tuple[list[tuple[int, int, str]], int, dict[str, int]]:

@@ -39,7 +39,7 @@ def scan_directory(
 ) -> ModelReport:
     """Scan *filenames* in *directory*; *on_file(done, report)* is called after each.
 
-    A file on which the scanner dies (memory, time, crash) is reported corrupt, and the rest is scanned by a
+    A file on which the scanner dies (memory, time, crash) is reported as failed, and the rest is scanned by a
     fresh process. Raises ``ScannerBroken`` when no file can be scanned for a reason of our own.
     """
     report = ModelReport()
@@ -62,7 +62,7 @@ def scan_directory(
 
 def _stopped(filename: str) -> FileReport:
     known = classify(filename)
-    return FileReport(filename, known[0] if known else "unknown", Verdict.CORRUPT, [too_big()])
+    return FileReport(filename, known[0] if known else "unknown", Verdict.FAILED, [too_big()])
 
 
 def _scan_until_death(directory: Path, order: dict[str, Any], deadline: float) -> list[FileReport]:

@@ -16,10 +16,11 @@ class Verdict(StrEnum):
 
     SAFE = "safe"  # read completely as far as the format allows, nothing wrong
     CORRUPT = "corrupt"  # cannot be what its name says: truncated, lying header, nonsense values
+    FAILED = "failed"  # the scanner's limits or a crash ended it: nothing is known, it may be tried again
     UNSAFE = "unsafe"  # would run code, or needs code, when loaded
 
 
-_RANK = {Verdict.SAFE: 0, Verdict.CORRUPT: 1, Verdict.UNSAFE: 2}
+_RANK = {Verdict.SAFE: 0, Verdict.CORRUPT: 1, Verdict.UNSAFE: 2, Verdict.FAILED: 3}
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -71,6 +72,7 @@ class ModelFacts:
     context_length: int | None = None
     weight_bytes: int | None = None
     memory_bytes: int | None = None  # to answer one full-length request; see facts.memory_estimate
+    kv_bytes_per_token: int | None = None  # see facts.cache_per_token
     architecture: str = ""
     family: str = ""
     vocab_size: int | None = None

@@ -106,7 +106,7 @@ def reason_json(reason: Reason) -> dict[str, str]:
 
 
 def _combined(states: Sequence[str]) -> ScanStatus:
-    for state in (ScanStatus.PENDING, ScanStatus.UNSAFE, ScanStatus.CORRUPT):
+    for state in (ScanStatus.PENDING, ScanStatus.UNSAFE, ScanStatus.FAILED, ScanStatus.CORRUPT):
         if state in states:
             return state
     return ScanStatus.SAFE if states else ScanStatus.NONE
@@ -120,6 +120,7 @@ def _store_facts(model: ModelEntry, facts: ModelFacts) -> None:
     model.context_length = facts.context_length
     model.weight_bytes = facts.weight_bytes
     model.memory_bytes = facts.memory_bytes
+    model.kv_bytes_per_token = facts.kv_bytes_per_token
     if not model.model_family and model.status == ModelStatus.DRAFT:
         model.model_family = model.detected_family
 

@@ -244,6 +244,7 @@ def facts_clear(model: ModelEntry) -> None:
     model.scan_status = ScanStatus.NONE
     model.architecture = model.detected_family = model.dtype = ""
     model.parameter_count = model.context_length = model.weight_bytes = model.memory_bytes = None
+    model.kv_bytes_per_token = None
     model.save()
 
 
