@@ -120,7 +120,7 @@ def test_gguf_head_gives_the_same_facts(cast: Cast) -> None:
 
 
 def test_scan_that_was_stopped_can_be_repeated(cast: Cast, page: Any, settings: Any) -> None:
-    """FR-001a: a scanner that its limits end says "could not be scanned", blocks the submission, and may be repeated."""
+    """FR-001a: a scanner ended by its limits says "could not be scanned", blocks submission, may be repeated."""
     settings.CATALOG_SCAN_SECONDS = 0
     model = make_model(cast.ada, cast.support)
     upload(cast.ada, model)
