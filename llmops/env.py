@@ -341,6 +341,12 @@ declare(
         "Memory for the joins of one comparison of datasets; the rest waits on disk.",
     ),
     (
+        "LLMOPS_DATASETS_DERIVE_INLINE_ROWS",
+        "int",
+        "100000",
+        "Rows up to which datasets are split and repaired within the request; above, a worker does it.",
+    ),
+    (
         "LLMOPS_DATASETS_RETENTION_DELETE",
         "str",
         "never",

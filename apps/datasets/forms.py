@@ -11,6 +11,7 @@ from apps.core.models import Visibility
 from apps.core.permissions import teams_where
 from apps.datasets.datasheet import MAX_TEXT, SHEET_FIELDS, SHEET_KEY, sheet_of, with_sheet
 from apps.datasets.models import Dataset
+from apps.datasets.splitting import MAX_SEED, PARTS
 from apps.datasets.types import DATASET_TYPE_LABELS, DatasetType
 
 _VISIBILITY_HELP = "The organisation sees it once it is approved."
@@ -123,6 +124,43 @@ class SharingForm(forms.Form):
     def service_fields(self) -> dict[str, Any]:
         """What the service takes."""
         return dict(self.cleaned_data)
+
+
+class SplitForm(forms.Form):
+    """How to divide a dataset; shares in percent."""
+
+    train = forms.FloatField(label="Train, percent", initial=80, min_value=0, max_value=100)
+    validation = forms.FloatField(label="Validation, percent", initial=10, min_value=0, max_value=100, required=False)
+    test = forms.FloatField(label="Test, percent", initial=10, min_value=0, max_value=100, required=False)
+    seed = forms.IntegerField(
+        initial=0,
+        min_value=0,
+        max_value=MAX_SEED,
+        help_text="The same seed gives the same parts, on any machine.",
+    )
+    stratify_by = forms.ChoiceField(
+        required=False, label="Balance by", help_text="Each part gets the mixture of this column."
+    )
+    group_by = forms.ChoiceField(
+        required=False,
+        label="Keep together by",
+        help_text="Rows of one value are in one part, so that nothing leaks from training into the test.",
+    )
+    version = forms.CharField(
+        required=False, max_length=64, help_text="Of the parts; empty: this dataset's, or the next one that is free."
+    )
+
+    def __init__(self, *args: Any, columns: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in ("stratify_by", "group_by"):
+            assert_choice(self.fields[field]).choices = [("", "–"), *((name, name) for name in columns)]
+
+    def service_fields(self) -> dict[str, Any]:
+        """What the service takes."""
+        fields = dict(self.cleaned_data)
+        # Percent as people write them add up exactly; as fractions they would not.
+        shares = {part: fields.pop(part) or 0 for part in PARTS}
+        return {**fields, "ratios": {part: round(share / 100, 10) for part, share in shares.items()}}
 
 
 class CompareForm(forms.Form):

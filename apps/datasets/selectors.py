@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from apps.accounts.models import User
 from apps.core.permissions import SEES_ALL_TEAMS, is_shared, organisation_roles, visible_to
 from apps.core.transitions import get_or_not_found
-from apps.datasets.models import Dataset, DatasetCheck, PiiFinding
+from apps.datasets.models import Dataset, DatasetCheck, DatasetTombstone, PiiFinding
 from apps.datasets.types import CheckStatus
 
 
@@ -86,3 +86,31 @@ def source_visible_to(actor: User | None, dataset: Dataset) -> bool:
     if actor is None or source.team_id in actor.role_map() or is_shared(source):
         return True
     return bool(SEES_ALL_TEAMS & organisation_roles(actor))
+
+
+def tombstones_visible_to(actor: User | None) -> QuerySet[DatasetTombstone]:
+    """What is left of deleted datasets of the teams that ``actor`` sees; being shared ends with the deletion."""
+    found = DatasetTombstone.objects.select_related("team", "deleted_by").order_by("-deleted_at", "id")
+    return visible_to(actor, found)
+
+
+def tombstone_find(*, actor: User | None, dataset_id: object) -> DatasetTombstone | None:
+    """What is left of one dataset, if ``actor`` may know of it."""
+    try:
+        return tombstones_visible_to(actor).filter(pk=UUID(str(dataset_id))).first()
+    except ValueError:
+        return None
+
+
+def tombstones_by_ids(*, actor: User | None, ids: Iterable[object]) -> dict[str, DatasetTombstone]:
+    """The visible ones among ``ids``, by id as text: for lineage, which names what is gone."""
+    return {str(found.pk): found for found in tombstones_visible_to(actor).filter(pk__in=list(ids))}
+
+
+def lineage_lost(dataset: Dataset, actor: User | None) -> str:
+    """What to call the source of a derived dataset that ``actor`` cannot open: hidden, or deleted (by name where the
+    name may be known)."""
+    if dataset.source_dataset_id is not None:
+        return "a dataset that is not visible to you"
+    left = tombstone_find(actor=actor, dataset_id=dataset.derivation.get("sourceId", ""))
+    return f"{left.name} {left.version}, deleted {left.deleted_at:%d %b %Y}" if left else "a dataset that was deleted"

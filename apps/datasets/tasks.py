@@ -35,3 +35,15 @@ def dataset_comparison_run(comparison_id: str) -> None:
 def dataset_comparisons_reconcile() -> int:
     """Repair comparisons that were lost with a worker or a message; forget old ones."""
     return services.comparisons_reconcile()
+
+
+@shared_task(name="apps.datasets.tasks.dataset_derive")
+def dataset_derive(operation_id: str) -> None:
+    """Make the parts or the repaired version of a large dataset; harmless when it was done already."""
+    services.derivation_run(operation_id)
+
+
+@shared_task(name="apps.datasets.tasks.dataset_derivations_reconcile")
+def dataset_derivations_reconcile() -> int:
+    """Repair splits and repairs that were lost with a worker or a message."""
+    return services.derivations_reconcile()

@@ -11,8 +11,10 @@ from apps.accounts.api.fields import TeamSlugField, UsernameField
 from apps.core.api.serializers import ApiSerializer, StrictJSONObject
 from apps.core.storage import store
 from apps.datasets.datasheet import sheet_of
+from apps.datasets.mending import RepairKind
 from apps.datasets.models import Dataset
 from apps.datasets.selectors import source_visible_to
+from apps.datasets.splitting import MAX_SEED
 from apps.datasets.types import ComparisonStatus, DatasetType
 
 
@@ -153,6 +155,58 @@ class RedactSerializer(ApiSerializer):
 
     version = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
     change_log = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class RatiosSerializer(ApiSerializer):
+    """Shares of the parts; they add up to 1."""
+
+    train = serializers.FloatField(required=False, min_value=0, max_value=1)
+    validation = serializers.FloatField(required=False, min_value=0, max_value=1)
+    test = serializers.FloatField(required=False, min_value=0, max_value=1)
+
+
+class SplitSerializer(ApiSerializer):
+    """How to divide a dataset."""
+
+    ratios = RatiosSerializer()
+    seed = serializers.IntegerField(required=False, default=0, min_value=0, max_value=MAX_SEED)
+    stratify_by = serializers.CharField(required=False, allow_blank=True, default="", max_length=200)
+    group_by = serializers.CharField(required=False, allow_blank=True, default="", max_length=200)
+    version = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
+
+
+class RepairSerializer(ApiSerializer):
+    """Which repair; ``columns`` is a list of names, or for ``cast`` an object of names and types."""
+
+    kind = serializers.ChoiceField(choices=[kind.value for kind in RepairKind])
+    columns = serializers.JSONField(required=False, default=list)
+    version = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
+
+    def validate_columns(self, value: Any) -> Any:
+        """Names as text, whatever else JSON could hold."""
+        names = list(value) if isinstance(value, dict | list) else [None]
+        types = list(value.values()) if isinstance(value, dict) else []
+        if not all(isinstance(text, str) for text in [*names, *types]):
+            raise serializers.ValidationError("Send a list of column names, or for cast an object of names and types.")
+        return value
+
+
+class RepairOfferSerializer(ApiSerializer):
+    """A repair that would change something."""
+
+    kind = serializers.CharField()
+    title = serializers.CharField()
+    text = serializers.CharField()
+    rows = serializers.IntegerField()
+    columns = serializers.JSONField()
+
+
+class DerivedSerializer(ApiSerializer):
+    """The new datasets; for a large source none yet, and the operation in which they are made."""
+
+    source_id = serializers.UUIDField()
+    operation_id = serializers.UUIDField(allow_null=True)
+    datasets = DatasetSerializer(many=True)
 
 
 class UploadedFileSerializer(ApiSerializer):

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from apps.core.api.uploads import UploadsCompleteView, UploadsView, UploadView
-from apps.datasets.api import pii, views
+from apps.datasets.api import derive, pii, views
 
 _ONE = "catalog/datasets/<str:dataset_id>"
 _UPLOADS = "catalog/datasets/<str:target_id>/uploads"
@@ -22,6 +22,8 @@ urlpatterns = [
     path(
         f"{_ONE}/versions/<str:before>/compare/<str:after>", views.DatasetCompareView.as_view(), name="dataset-compare"
     ),
+    path(f"{_ONE}/split", derive.DatasetSplitView.as_view(), name="dataset-split"),
+    path(f"{_ONE}/repair", derive.DatasetRepairView.as_view(), name="dataset-repair"),
     path(f"{_ONE}/redact", views.DatasetRedactView.as_view(), name="dataset-redact"),
     path(f"{_ONE}/pii-marks", pii.PiiMarkListView.as_view(), name="pii-mark-list"),
     path(f"{_ONE}/pii-marks/<str:mark_id>", pii.PiiMarkDetailView.as_view(), name="pii-mark-detail"),

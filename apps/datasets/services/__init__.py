@@ -10,6 +10,7 @@ from apps.datasets.services.content import (
     rows_opened,
     usability_errors,
 )
+from apps.datasets.services.deriving import Derived, derivation_latest, derivation_run, derivations_reconcile
 from apps.datasets.services.entries import dataset_create, dataset_delete, dataset_update
 from apps.datasets.services.lifecycle import (
     dataset_decide,
@@ -19,15 +20,19 @@ from apps.datasets.services.lifecycle import (
     dataset_withdraw,
 )
 from apps.datasets.services.marks import mark_objection, pii_mark_create, pii_mark_decide
+from apps.datasets.services.mend import RepairOffer, dataset_repair, dataset_repairs
 from apps.datasets.services.pii_rules import pii_rule_change, pii_rule_create, pii_rule_retire, pii_text_try
 from apps.datasets.services.preview import Preview, dataset_preview
 from apps.datasets.services.redaction import dataset_redact
 from apps.datasets.services.repair import checks_reconcile, leftovers_remove
+from apps.datasets.services.split import dataset_split
 from apps.datasets.services.upload import Upload, UploadResult, dataset_upload
 
 __all__ = [
     "Comparison",
+    "Derived",
     "Preview",
+    "RepairOffer",
     "Upload",
     "UploadResult",
     "check_run",
@@ -44,12 +49,18 @@ __all__ = [
     "dataset_preview",
     "dataset_redact",
     "dataset_reopen",
+    "dataset_repair",
+    "dataset_repairs",
     "dataset_require_usable",
     "dataset_set_status",
+    "dataset_split",
     "dataset_submit",
     "dataset_update",
     "dataset_upload",
     "dataset_withdraw",
+    "derivation_latest",
+    "derivation_run",
+    "derivations_reconcile",
     "expiry_errors",
     "leftovers_remove",
     "mark_objection",

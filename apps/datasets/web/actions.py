@@ -17,7 +17,7 @@ from apps.datasets import services
 from apps.datasets.services import Upload, UploadResult
 
 
-class _DatasetAction(ServiceActionView):
+class DatasetAction(ServiceActionView):
     """Goes back to the dataset's page."""
 
     def get_success_url(self) -> str:
@@ -30,7 +30,7 @@ class _DatasetAction(ServiceActionView):
         return str(self.request.POST.get("notes", ""))
 
 
-class DatasetUploadView(_DatasetAction):
+class DatasetUploadView(DatasetAction):
     """Files, dropped or chosen. What is wrong with them is listed where they were dropped."""
 
     def perform(self) -> UploadResult:
@@ -63,7 +63,7 @@ class DatasetUploadView(_DatasetAction):
         return HttpResponse(body, status=error.status_code)
 
 
-class DatasetCheckView(_DatasetAction):
+class DatasetCheckView(DatasetAction):
     """Run the checks again."""
 
     success_message = "The checks have started."
@@ -73,7 +73,7 @@ class DatasetCheckView(_DatasetAction):
         return services.dataset_check_request(actor=self.actor, dataset_id=self.kwargs["pk"])
 
 
-class DatasetSubmitView(_DatasetAction):
+class DatasetSubmitView(DatasetAction):
     """Ask for review."""
 
     success_message = "Submitted for review."
@@ -83,7 +83,7 @@ class DatasetSubmitView(_DatasetAction):
         return services.dataset_submit(actor=self.actor, dataset_id=self.kwargs["pk"], notes=self.notes)
 
 
-class DatasetWithdrawView(_DatasetAction):
+class DatasetWithdrawView(DatasetAction):
     """Take the submission back."""
 
     success_message = "Withdrawn; it is a draft again."
@@ -93,7 +93,7 @@ class DatasetWithdrawView(_DatasetAction):
         return services.dataset_withdraw(actor=self.actor, dataset_id=self.kwargs["pk"])
 
 
-class DatasetDecideView(_DatasetAction):
+class DatasetDecideView(DatasetAction):
     """Approve, reject, request changes."""
 
     def perform(self) -> Any:
@@ -110,7 +110,7 @@ class DatasetDecideView(_DatasetAction):
         return f"{self.result} is now {self.result.get_status_display().lower()}."
 
 
-class DatasetReopenView(_DatasetAction):
+class DatasetReopenView(DatasetAction):
     """Back to draft after a rejection."""
 
     success_message = "It is a draft again."
@@ -120,7 +120,7 @@ class DatasetReopenView(_DatasetAction):
         return services.dataset_reopen(actor=self.actor, dataset_id=self.kwargs["pk"])
 
 
-class DatasetRedactView(_DatasetAction):
+class DatasetRedactView(DatasetAction):
     """A copy without personal data."""
 
     def perform(self) -> Any:
@@ -138,7 +138,7 @@ class DatasetRedactView(_DatasetAction):
         return f"Version {self.result.version} is made: {replaced} places replaced. Its checks have started."
 
 
-class DatasetDeleteView(_DatasetAction):
+class DatasetDeleteView(DatasetAction):
     """Delete."""
 
     success_message = "The dataset and its files are deleted."

@@ -217,6 +217,22 @@ def word_diff(before: str, after: str) -> list[tuple[str, str]]:
     return [part for part in parts if part[1]]
 
 
+_LINEAGE: Mapping[str, str] = {
+    "redaction": "Redacted copy of",
+    "drop_duplicates": "Without the repeated rows of",
+    "drop_missing": "Without the incomplete rows of",
+    "cast": "Typed copy of",
+}
+
+
+def lineage_words(dataset: Dataset) -> str:
+    """How a derived dataset came from its source, before the source's name."""
+    kind = str(dataset.derivation.get("kind", ""))
+    if kind == "split":
+        return f"The {dataset.derivation.get('part', '')} part of"
+    return _LINEAGE.get(kind, "Made from")
+
+
 _TITLES: Mapping[str, tuple[str, str, str]] = {
     "created": ("Registered", "plus", "neutral"),
     "updated": ("Changed", "pencil", "neutral"),
@@ -228,6 +244,8 @@ _TITLES: Mapping[str, tuple[str, str, str]] = {
     "pii_mark_refused": ("Mark on findings refused", "eye-x", "neutral"),
     "pii_mark_undone": ("Mark on findings undone", "eye-x", "neutral"),
     "redacted": ("Redacted version made", "eraser", "info"),
+    "split": ("Split into parts", "arrows-split", "info"),
+    "repaired": ("Repaired version made", "versions", "info"),
     "submitted": ("Submitted for review", "send", "warning"),
     "approved": ("Approved", "circle-check", "success"),
     "rejected": ("Rejected", "circle-x", "danger"),
@@ -271,4 +289,10 @@ def _details(verb: str, facts: Mapping[str, Any]) -> str:
         return f"{names} ({facts.get('rows', 0):,} rows in all)"
     if verb == "redacted":
         return f"Version {facts.get('version', '')}: {facts.get('replaced', 0):,} places replaced"
+    if verb == "repaired":
+        kind = str(facts.get("kind", "")).replace("_", " ")
+        return f"Version {facts.get('version', '')}: {kind}, {facts.get('rows', 0):,} rows"
+    if verb == "split":
+        parts = ", ".join(f"{part['part']} {part['rows']:,}" for part in facts.get("parts", []))
+        return f"{parts} rows, seed {facts.get('seed', 0)}"
     return str(facts.get("reason") or facts.get("notes") or "")

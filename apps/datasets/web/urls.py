@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.datasets.web import actions, compare, pii, views
+from apps.datasets.web import actions, compare, derive, pii, views
 
 app_name = "datasets"
 urlpatterns = [
@@ -18,6 +18,9 @@ urlpatterns = [
     path("<str:pk>/", views.DatasetDetailView.as_view(), name="dataset-detail"),
     path("<str:pk>/edit/", views.DatasetUpdateView.as_view(), name="dataset-update"),
     path("<str:pk>/compare/", compare.DatasetCompareView.as_view(), name="dataset-compare"),
+    path("<str:pk>/split/", derive.DatasetSplitView.as_view(), name="dataset-split"),
+    path("<str:pk>/repairs/", derive.DatasetRepairsView.as_view(), name="dataset-repairs"),
+    path("<str:pk>/repair/", derive.DatasetRepairView.as_view(), name="dataset-repair"),
     path("<str:pk>/upload/", actions.DatasetUploadView.as_view(), name="dataset-upload"),
     path("<str:pk>/check/", actions.DatasetCheckView.as_view(), name="dataset-check"),
     path("<str:pk>/submit/", actions.DatasetSubmitView.as_view(), name="dataset-submit"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 
+from apps.core import clock
 from apps.core.errors import DomainError
 from apps.core.permissions import can
 from apps.core.web.errors import sentence, shown_in_form
@@ -26,6 +28,7 @@ from apps.datasets.web.present import (
     PREVIEW_ROWS,
     component_rows,
     history_items,
+    lineage_words,
     pii_rows,
     preview_rows,
     statistic_rows,
@@ -35,6 +38,8 @@ from apps.governance.selectors.audit import audit_history
 
 FINDINGS_SHOWN = 25
 VERSIONS_SHOWN = 20
+# How long the page tells of new datasets that a worker has made.
+_NEWS = timedelta(hours=1)
 # What the rows can be asked for, and how the address calls it.
 _BROWSE = {"order_by": "order", "q": "q", "column": "column"}
 
@@ -58,7 +63,7 @@ class DatasetDetailView(VisibleDetailView):
     """Everything about one version."""
 
     template_name = "datasets/dataset_detail.html"
-    fragments = ("facts", "checks", "review", "preview")
+    fragments = ("facts", "checks", "review", "preview", "derivation")
     context_object_name = "dataset"
 
     def get_object(self) -> Dataset:
@@ -74,11 +79,20 @@ class DatasetDetailView(VisibleDetailView):
         context["checking"] = _is_checking(dataset)
         if part == "preview":
             return context | self._preview(dataset)
+        if part == "derivation":
+            return context | self._derivation(dataset)
         if part != "facts":
             context |= self._review(dataset) if part == "review" else self._checks(dataset)
         if part not in self.fragments:
-            context |= self._review(dataset) | self._preview(dataset) | self._rest(dataset)
+            context |= self._review(dataset) | self._preview(dataset) | self._rest(dataset) | self._derivation(dataset)
         return context
+
+    def _derivation(self, dataset: Dataset) -> dict[str, Any]:
+        """What a worker makes or has just made out of this dataset."""
+        operation = services.derivation_latest(dataset)
+        if operation is None or (operation.finished_at and clock.now() - operation.finished_at > _NEWS):
+            return {"derivation": None}
+        return {"derivation": operation, "deriving": operation.finished_at is None}
 
     def _actions(self, dataset: Dataset) -> dict[str, Any]:
         """Which buttons to show; the services decide again when one is pressed."""
@@ -92,6 +106,7 @@ class DatasetDetailView(VisibleDetailView):
             "may_reopen": change and dataset.status == DatasetStatus.REJECTED,
             "may_redact": dataset.pii_scan_status == PiiStatus.FAILED
             and can(self.actor, "dataset.create", team=dataset.team),
+            "may_derive": can(self.actor, "dataset.create", team=dataset.team),
             "may_delete": can(self.actor, "dataset.delete", dataset) and dataset.status != DatasetStatus.PENDING_REVIEW,
         }
 
@@ -151,6 +166,8 @@ class DatasetDetailView(VisibleDetailView):
             "columns": statistic_rows(dataset, selectors.check_results(dataset) if dataset.has_files else None),
             "versions": list(versions),
             "source": source,
+            "lineage_words": lineage_words(dataset),
+            "lineage_lost": "" if source else selectors.lineage_lost(dataset, self.actor),
             "sheet": sheet_of(dataset.metadata),
             "derived": list(selectors.datasets_visible_to(self.actor).filter(source_dataset=dataset)[:VERSIONS_SHOWN]),
             "history": history_items(audit_history(self.actor, Dataset.AUDIT_TYPE, dataset.pk)),

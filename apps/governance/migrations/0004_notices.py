@@ -10,32 +10,45 @@ import apps.core.clock
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('governance', '0003_first_prices'),
+        ("governance", "0003_first_prices"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Notice',
+            name="Notice",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=apps.core.clock.now, editable=False)),
-                ('key', models.CharField(max_length=200)),
-                ('tone', models.CharField(choices=[('info', 'Info'), ('warning', 'Warning'), ('danger', 'Danger')], max_length=10)),
-                ('title', models.CharField(max_length=300)),
-                ('text', models.TextField(blank=True)),
-                ('url', models.CharField(blank=True, help_text='Page of what it is about.', max_length=300)),
-                ('read_at', models.DateTimeField(blank=True, null=True)),
-                ('recipient', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notices', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_index=True, default=apps.core.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=apps.core.clock.now, editable=False)),
+                ("key", models.CharField(max_length=200)),
+                (
+                    "tone",
+                    models.CharField(
+                        choices=[("info", "Info"), ("warning", "Warning"), ("danger", "Danger")], max_length=10
+                    ),
+                ),
+                ("title", models.CharField(max_length=300)),
+                ("text", models.TextField(blank=True)),
+                ("url", models.CharField(blank=True, help_text="Page of what it is about.", max_length=300)),
+                ("read_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "recipient",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="notices", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', 'id'],
-                'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('read_at', None)), fields=['recipient', '-created_at'], name='notice_unread')],
-                'constraints': [models.UniqueConstraint(fields=('recipient', 'key'), name='notice_once_per_occasion')],
+                "ordering": ["-created_at", "id"],
+                "abstract": False,
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("read_at", None)), fields=["recipient", "-created_at"], name="notice_unread"
+                    )
+                ],
+                "constraints": [models.UniqueConstraint(fields=("recipient", "key"), name="notice_once_per_occasion")],
             },
         ),
     ]
