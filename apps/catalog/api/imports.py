@@ -22,7 +22,7 @@ from apps.core.api.schema import api_schema
 from apps.core.api.views import ApiRequest, ApiView
 from apps.core.errors import FieldError, ValidationFailed
 from apps.core.models import Visibility
-from apps.core.web.objects import object_response
+from apps.core.web.objects import object_response, text_response
 
 BUNDLE_FIELDS = ("owner_team", "name", "version", "visibility")
 
@@ -164,3 +164,14 @@ class ModelConnectionView(ApiView):
             "tested_at": operation.finished_at,
         }
         return self.success(ConnectionSerializer(data).data, operation.message)
+
+
+class ModelCardView(ApiView):
+    """The card as a README."""
+
+    @api_schema(summary="A model's card with Hugging Face front matter", binary=True)
+    def get(self, request: ApiRequest, model_id: str) -> HttpResponseBase:
+        """Markdown; what the Hub's clients call the model card."""
+        self.refuse_unknown(request)
+        text = services.card_text(actor=request.user, model_id=model_id)
+        return text_response(request._request, text.encode(), content_type="text/markdown; charset=utf-8")

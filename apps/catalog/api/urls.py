@@ -21,6 +21,7 @@ urlpatterns = [
         imports.ModelConnectionView.as_view(),
         name="model-test-connection",
     ),
+    path("catalog/models/<str:model_id>/card", imports.ModelCardView.as_view(), name="model-card"),
     path("catalog/models/<str:model_id>/export", imports.ModelExportView.as_view(), name="model-export"),
     path("catalog/models/<str:model_id>/exports", imports.ModelExportListView.as_view(), name="model-export-list"),
     path(

@@ -1,8 +1,8 @@
 """Approved models in the words of the Hugging Face Hub: repositories, revisions, commits, files.
 
-A repository is ``<team slug>/<model name>``; its revisions are the approved versions, ``main`` is the newest of
-them, and a commit is the beginning of the digest that the approval stands for. Drafts, models under review,
-external models and whatever the caller may not see do not exist here.
+A repository is ``<team slug>/<model name>``; its revisions are the approved versions, ``main`` is the published one
+(the newest where none is), and a commit is the beginning of the digest that the approval stands for. Drafts, models
+under review, external models and whatever the caller may not see do not exist here.
 """
 
 from __future__ import annotations
@@ -85,9 +85,12 @@ def repository_versions(*, actor: User | None, namespace: str, name: str) -> lis
 
 
 def revision_find(versions: Sequence[ModelEntry], revision: str) -> ModelEntry:
-    """Return the version that *revision* names (``main``, a version, a commit); raises ``RevisionNotFound``."""
+    """Return the version that *revision* names; raises ``RevisionNotFound``.
+
+    ``main`` is the published version where one is, else the newest approved one; then versions, then commits.
+    """
     if revision in MAIN:
-        return versions[0]
+        return next((model for model in versions if getattr(model, "is_published", False)), versions[0])
     for model in versions:
         if model.version == revision:
             return model

@@ -249,7 +249,7 @@ class RefsView(HubView):
             {"name": model.version, "ref": f"refs/tags/{model.version}", "targetCommit": commit_of(model)}
             for model in versions
         ]
-        main = {"name": "main", "ref": "refs/heads/main", "targetCommit": commit_of(versions[0])}
+        main = {"name": "main", "ref": "refs/heads/main", "targetCommit": commit_of(revision_find(versions, "main"))}
         return self.answer({"branches": [main], "converts": [], "tags": tags, "pullRequests": []})
 
 

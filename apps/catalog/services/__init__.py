@@ -31,6 +31,7 @@ from apps.catalog.services.outputs import (
     model_require_runnable,
 )
 from apps.catalog.services.publishing import PUBLICATION_KIND, model_publish, model_rollback
+from apps.catalog.services.readme import card_text
 from apps.catalog.services.reviews import (
     STATUS_SPELLINGS,
     approvals_check,
@@ -55,6 +56,7 @@ __all__ = [
     "PUBLICATION_KIND",
     "STATUS_SPELLINGS",
     "approvals_check",
+    "card_text",
     "dependents_check",
     "discarded_files_sweep",
     "export_fetched",

@@ -12,8 +12,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from apps.catalog.front_matter import README
 from apps.catalog.models import ModelEntry, ModelFile
 from apps.catalog.scanning import FileReport, ModelFacts, Reason, Verdict, scan_directory
+from apps.catalog.services.readme import card_fill
 from apps.catalog.types import ModelStatus, ScanStatus
 from apps.core import audit, clock
 from apps.core.operations import operation_fail, operation_finish, operation_progress
@@ -42,10 +44,12 @@ def model_scan_run(*, model_id: UUID | str, operation_id: UUID | str | None = No
     with tempfile.TemporaryDirectory(dir=workplace) as folder:
         reports, facts = _scan(model, files, Path(folder), operation_id)
     status = _store_result(model.pk, files, reports, facts)
+    fresh_card = any(file.filename == README and file.scan_status == ScanStatus.PENDING for file in files)
+    note = card_fill(model_id=model.pk) if fresh_card else ""
     if operation_id is not None:
         bad = [report.filename for report in reports if report.verdict is not Verdict.SAFE]
         text = f"{len(reports)} files are safe." if not bad else f"Not safe: {', '.join(bad)[:300]}."
-        operation_finish(operation_id, {"scanStatus": status, "refused": bad}, message=text)
+        operation_finish(operation_id, {"scanStatus": status, "refused": bad}, message=f"{text} {note}".strip())
     return status
 
 

@@ -16,7 +16,7 @@ from apps.catalog.import_models import ModelImport
 from apps.catalog.services.bundle_upload import bundle_receive
 from apps.catalog.web.actions import ModelActionView
 from apps.core.permissions import can
-from apps.core.web.objects import object_response
+from apps.core.web.objects import object_response, text_response
 from apps.core.web.views import ActorMixin, ServiceActionView, ServiceFormView, VisibleListView
 
 
@@ -143,6 +143,20 @@ class ModelExportFileView(ActorMixin, View):
             sent,
             on_send=lambda start, end: services.export_fetched(actor=self.actor, model_id=pk, start=start, end=end),
         )
+
+    head = get
+
+
+class ModelCardView(ActorMixin, View):
+    """The card as a README with front matter, to keep or to edit elsewhere."""
+
+    http_method_names = ["get", "head", "options"]
+
+    def get(self, request: HttpRequest, pk: Any) -> HttpResponseBase:
+        """A download."""
+        text = services.card_text(actor=self.actor, model_id=pk)
+        headers = {"Content-Disposition": 'attachment; filename="README.md"'}
+        return text_response(request, text.encode(), content_type="text/markdown; charset=utf-8", headers=headers)
 
     head = get
 

@@ -15,6 +15,7 @@ urlpatterns = [
     path("imports/bundle/", imports.BundleImportView.as_view(), name="import-bundle"),
     path("imports/<uuid:pk>/cancel/", imports.ImportCancelView.as_view(), name="import-cancel"),
     path("imports/<uuid:pk>/retry/", imports.ImportRetryView.as_view(), name="import-retry"),
+    path("<uuid:pk>/card/", imports.ModelCardView.as_view(), name="model-card"),
     path("<uuid:pk>/export/", imports.ModelExportView.as_view(), name="model-export"),
     path("<uuid:pk>/exports/<uuid:operation>/", imports.ModelExportFileView.as_view(), name="model-export-file"),
     path("<uuid:pk>/test-connection/", imports.ModelConnectionView.as_view(), name="model-connection"),
