@@ -126,6 +126,8 @@ ACTIONS: dict[str, ActionRule] = {
     "serving_endpoint.view": _view(),
     **_rules("serving_endpoint", "deploy change rollback delete", _SERVE),
     **_rules("serving_endpoint", "stop", _SERVE, _ADMIN_OPERATOR),
+    # Looking writes down what was found; whoever may call it may ask for a look.
+    "serving_endpoint.refresh": ActionRule(ANY_ROLE - {_R.AUDITOR}, _ADMIN_OPERATOR, Scope.WRITE),
     **_rules("serving_endpoint", "approve", _REVIEW, frozenset({_R.REVIEWER, _R.ADMIN})),
     "serving_endpoint.invoke": ActionRule(ANY_ROLE - {_R.AUDITOR}, _ADMIN, Scope.INFERENCE, shared=True),
     "workload.view": _view(),

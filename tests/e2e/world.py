@@ -31,8 +31,12 @@ from tests.support.cast import Cast, make_cast  # noqa: E402
 
 
 def main() -> None:
-    """Make the cast and their things, as the right person."""
-    cast = make_cast()
+    """Make the cast and their things; print the ids."""
+    json.dump(make_world(make_cast()), sys.stdout)
+
+
+def make_world(cast: Cast) -> dict[str, Any]:
+    """Things of team support in every stage of their lives, made by the right person; returns their ids."""
     approved = make_approved_dataset(cast, name="support-answers")
     leaky = make_dataset(cast.ada, rows=pii_rows(), name="support-questions")
     pending = [make_dataset(cast.ada, rows=clean_rows(), name=f"pending-{place}") for place in ("one", "two")]
@@ -57,7 +61,7 @@ def main() -> None:
     endpoint = answering_endpoint(base, url="http://127.0.0.1:9", upstream_model="base")
     made["endpoint"] = str(endpoint.pk)
     _usage(cast, base, made)
-    json.dump(made, sys.stdout)
+    return made
 
 
 def _training(cast: Cast, dataset: Any, base: Any) -> dict[str, str]:

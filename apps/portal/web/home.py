@@ -13,7 +13,6 @@ from apps.portal.activity import recent_activity
 from apps.portal.demo import demo_for
 from apps.portal.home import counts, going_on, waiting_for
 
-
 NOTICES_SHOWN = 5
 
 

@@ -112,9 +112,7 @@ class EndpointRefreshView(ApiView):
     @api_schema(summary="Refresh an endpoint's status", responses=EndpointDetailSerializer)
     def post(self, request: ApiRequest, endpoint_id: str) -> Response:
         """Asks the model server and brings the status up to date."""
-        endpoint = selectors.endpoint_get(actor=request.user, endpoint_id=endpoint_id)
-        services.endpoint_follow(endpoint.pk)
-        services.endpoint_health_check(endpoint.pk)
+        endpoint = services.endpoint_refresh(actor=request.user, endpoint_id=endpoint_id)
         return _shown(self, request, endpoint, "Status refreshed.")
 
 

@@ -7,17 +7,34 @@ from uuid import UUID
 
 from django.db import transaction
 
+from apps.accounts.models import User
 from apps.core import clock
+from apps.governance.services import authorize
 from apps.integrations.runtimes import Upstream, runtime_get
 from apps.integrations.runtimes.probing import ProbeResult, check_health
 from apps.serving.models import Endpoint, EndpointRevision, HealthCheck
-from apps.serving.services.following import endpoint_settle
+from apps.serving.selectors import endpoint_get
+from apps.serving.services.following import endpoint_follow, endpoint_settle
 from apps.serving.services.rollout import external_target, outbound_policy
 from apps.serving.types import RevisionStatus
 
 _KEEP = 100
 _TIMEOUT_SECONDS = 5.0
 _AT_ONCE = 8
+
+
+def endpoint_refresh(*, actor: User | None, endpoint_id: UUID | str) -> Endpoint:
+    """Look at an endpoint right now, because somebody asks: its processes, then its model server.
+
+    Raises:
+        NotFound, PermissionRefused.
+    """
+    endpoint = endpoint_get(actor=actor, endpoint_id=endpoint_id)
+    authorize(actor=actor, action="serving_endpoint.refresh", obj=endpoint)
+    endpoint_follow(endpoint.pk)
+    endpoint_health_check(endpoint.pk)
+    endpoint.refresh_from_db()
+    return endpoint
 
 
 def endpoint_health_check(endpoint_id: UUID | str) -> bool | None:
