@@ -314,6 +314,12 @@ declare(
         "Weights of the five components of the quality score; they need not add up to 1.",
     ),
     (
+        "LLMOPS_DATASETS_CHECK_MEMORY_BYTES",
+        "int",
+        "1073741824",
+        "Memory of a check for hashes and numbers; beyond it hashes go to files, medians come from samples.",
+    ),
+    (
         "LLMOPS_DATASETS_PII_CONFIDENCE",
         "float",
         "0.5",

@@ -7,121 +7,101 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
 
-from apps.datasets.reading.rows import RowsFile, physical
-from apps.datasets.types import Column
+from apps.datasets.quality.gather import MAX_COLUMNS, ColumnFacts, Facts, gather
+from apps.datasets.reading.rows import RowsFile
+from apps.datasets.types import DatasetType
 
 BINS = 12
-MAX_COLUMNS = 200
 _TOP = 5
-_TOP_LENGTH = 80
-
-
-def blank(index: int) -> pl.Expr:
-    """Whether a cell holds nothing: missing, or only white space."""
-    cell = pl.col(physical(index))
-    return cell.is_null() | (cell.str.strip_chars() == "")
-
-
-def is_numeric(column: Column) -> bool:
-    """Whether the values of a column are numbers."""
-    return column.kind in {"integer", "number"}
-
-
-def measure(index: int, column: Column) -> pl.Expr:
-    """What is measured of a cell: its number, or the length of its text in characters."""
-    cell = pl.col(physical(index))
-    if is_numeric(column):
-        return cell.cast(pl.Float64, strict=False)
-    return cell.str.len_chars().cast(pl.Float64)
 
 
 def profile(rows: RowsFile, progress: Callable[[int, int], None] | None = None) -> list[dict[str, Any]]:
-    """Statistics of each column as plain JSON, for the first 200 columns; one column in memory at a time.
+    """Statistics of each column as plain JSON, for the first 200 columns; one pass over the rows.
 
-    ``progress`` is called with columns done and in all.
+    ``progress`` is called with rows done and in all.
     """
-    total = rows.count()
-    result: list[dict[str, Any]] = []
-    columns = rows.columns[:MAX_COLUMNS]
-    for index, column in enumerate(columns):
-        result.append(_column(rows, index, column, total))
-        if progress:
-            progress(index + 1, len(columns))
-    return result
+    return statistics(gather(rows, DatasetType.PRETRAIN_CORPUS, progress=progress))
 
 
-def _column(rows: RowsFile, index: int, column: Column, total: int) -> dict[str, Any]:
-    cell = pl.col(physical(index))
-    value = measure(index, column)
-    facts = (
-        rows.scan()
-        .select(
-            blank(index).sum().alias("missing"),
-            cell.approx_n_unique().alias("distinct"),
-            cell.null_count().alias("nulls"),
-            value.min().alias("min"),
-            value.max().alias("max"),
-            value.mean().alias("mean"),
-            value.std().alias("std"),
-        )
-        .collect(engine="streaming")
-        .row(0, named=True)
-    )
-    distinct = facts["distinct"] - (1 if facts["nulls"] else 0)
+def statistics(facts: Facts) -> list[dict[str, Any]]:
+    """The same from what a pass has learned. “sampled” says that histogram and middle come from a sample."""
+    return [_column(column, facts.total) for column in facts.columns[:MAX_COLUMNS]]
+
+
+def _column(facts: ColumnFacts, total: int) -> dict[str, Any]:
+    distinct = min(facts.distinct.estimate(), total - facts.nulls)
+    values, counts = measured(facts)
     result: dict[str, Any] = {
-        "name": column.name,
-        "type": column.kind,
-        "missing": facts["missing"],
-        "missingShare": round(facts["missing"] / total, 6) if total else 0.0,
-        "distinct": max(0, min(distinct, total)),
-        "measured": "value" if is_numeric(column) else "length",
+        "name": facts.column.name,
+        "type": facts.column.kind,
+        "missing": facts.missing,
+        "missingShare": round(facts.missing / total, 6) if total else 0.0,
+        "distinct": max(0, distinct),
+        "measured": "value" if facts.numeric else "length",
     }
-    for name in ("min", "max", "mean", "std"):
-        result[name] = _number(facts[name])
-    result["histogram"] = _histogram(rows, value, facts["min"], facts["max"])
-    result["topValues"] = _top(rows, index, facts) if distinct <= max(50, total // 2) else []
+    result |= {name: number(value) for name, value in _moments(facts, values, counts).items()}
+    result["histogram"] = _histogram(values, counts, result["min"], result["max"])
+    often = distinct <= max(50, total // 2)
+    result["topValues"] = (
+        [{"value": value, "count": count} for value, count in facts.frequent.top(_TOP)] if often else []
+    )
+    if facts.numeric and facts.numbers.stride > 1:
+        result["sampled"] = True
     return result
 
 
-def _number(value: float | None) -> float | None:
+def measured(facts: ColumnFacts) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """What is measured of a column (numbers, or lengths of texts in characters) and how often each occurs; numbers of
+    a sample stand for those that were left out."""
+    if facts.numeric:
+        values = facts.numbers.values()
+        return values, np.full(len(values), facts.numbers.stride, np.int64)
+    return facts.lengths.table()
+
+
+def number(value: float | None) -> float | None:
+    """For JSON, which has no infinity."""
     if value is None or not math.isfinite(value):
         return None
     return round(value, 6)
 
 
-def _histogram(rows: RowsFile, value: pl.Expr, low: float | None, high: float | None) -> list[dict[str, Any]]:
+def _moments(
+    facts: ColumnFacts, values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]
+) -> dict[str, float | None]:
+    if facts.numeric:
+        seen = facts.numbers
+        if not seen.count:
+            return {"min": None, "max": None, "mean": None, "std": None}
+        return {"min": seen.low, "max": seen.high, "mean": seen.mean, "std": seen.deviation}
+    whole = int(counts.sum())
+    if not whole:
+        return {"min": None, "max": None, "mean": None, "std": None}
+    mean = float((values * counts).sum() / whole)
+    squares = float((counts * (values - mean) ** 2).sum())
+    deviation = math.sqrt(squares / (whole - 1)) if whole > 1 else None
+    return {"min": float(values[0]), "max": float(values[-1]), "mean": mean, "std": deviation}
+
+
+def _histogram(
+    values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], low: float | None, high: float | None
+) -> list[dict[str, Any]]:
     """Counts in equal steps from ``low`` to ``high``, each as ``{from, to, count}``."""
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+    if low is None or high is None:
         return []
     bins = 1 if high == low else BINS
     width = (high - low) / bins or 1.0
-    place = ((value - low) / width).floor().clip(0, bins - 1).cast(pl.UInt32).alias("bin")
-    counted = rows.scan().select(place).drop_nulls().group_by("bin").len().collect(engine="streaming")
-    counts = dict(zip(counted["bin"].to_list(), counted["len"].to_list(), strict=True))
+    with np.errstate(all="ignore"):
+        place = np.clip(np.floor((values - low) / width), 0, bins - 1)
+    found = np.bincount(np.nan_to_num(place).astype(np.int64), weights=counts, minlength=bins)
     return [
         {
             "from": round(low + step * width, 6),
             "to": round(low + (step + 1) * width, 6),
-            "count": counts.get(step, 0),
+            "count": int(found[step]),
         }
         for step in range(bins)
     ]
-
-
-def _top(rows: RowsFile, index: int, facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """The most frequent short values, where values repeat at all."""
-    cell = pl.col(physical(index))
-    counted = (
-        rows.scan()
-        .select(cell.alias("value"))
-        .filter(pl.col("value").is_not_null() & (pl.col("value").str.len_chars() <= _TOP_LENGTH))
-        .group_by("value")
-        .len()
-        .filter(pl.col("len") > 1)
-        .sort(["len", "value"], descending=[True, False])
-        .head(_TOP)
-        .collect(engine="streaming")
-    )
-    return [{"value": value, "count": count} for value, count in counted.iter_rows()]

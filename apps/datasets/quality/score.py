@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from apps.datasets.quality import components
-from apps.datasets.quality.components import Component, Subject
+from apps.datasets.quality.components import Component
+from apps.datasets.quality.gather import DEFAULT_MEMORY, Facts, gather
+from apps.datasets.quality.profile import statistics
 from apps.datasets.reading.rows import RowsFile
-from apps.datasets.types import REQUIRED_COLUMNS
 
-COMPONENTS: Mapping[str, Callable[[Subject], Component]] = {
+COMPONENTS: Mapping[str, Callable[[Facts], Component]] = {
     "missingValues": components.missing_values,
     "duplicates": components.duplicates,
     "distribution": components.distribution,
@@ -58,13 +60,25 @@ class Quality:
         }
 
 
-def required_columns(rows: RowsFile, dataset_type: str) -> tuple[int, ...]:
-    """Positions of the required columns that these rows have."""
-    names = rows.names
-    for way in REQUIRED_COLUMNS[dataset_type]:
-        if set(way) <= set(names):
-            return tuple(names.index(name) for name in way)
-    return ()
+def examine(
+    rows: RowsFile,
+    dataset_type: str,
+    weights: Mapping[str, float] | None = None,
+    *,
+    memory: int = DEFAULT_MEMORY,
+    folder: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[dict[str, Any]], Quality]:
+    """Statistics of the columns and the quality of the rows, from one pass (and a second one over columns in which
+    something lies far outside).
+
+    Args:
+        weights: of the components; need not sum to 1.
+        memory: bytes that hashes and numbers may take; beyond that they go to files in ``folder`` or are sampled.
+        progress: called with rows done and in all.
+    """
+    facts = gather(rows, dataset_type, memory=memory, folder=folder, progress=progress)
+    return statistics(facts), judge(facts, weights)
 
 
 def assess(
@@ -73,17 +87,16 @@ def assess(
     weights: Mapping[str, float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Quality:
-    """Judge the rows. ``weights`` need not sum to 1; ``progress`` is called with components done and in
-    all."""
+    """Only the quality."""
+    return examine(rows, dataset_type, weights, progress=progress)[1]
+
+
+def judge(facts: Facts, weights: Mapping[str, float] | None = None) -> Quality:
+    """The score of what a pass has learned."""
     chosen = {key: float((weights or DEFAULT_WEIGHTS).get(key, 0.0)) for key in COMPONENTS}
     whole = sum(chosen.values()) or 1.0
     chosen = {key: round(weight / whole, 4) for key, weight in chosen.items()}
-    subject = Subject(rows, rows.count(), dataset_type, required_columns(rows, dataset_type))
-    results: list[Component] = []
-    for done, judge in enumerate(COMPONENTS.values(), start=1):
-        results.append(judge(subject))
-        if progress:
-            progress(done, len(COMPONENTS))
+    results = [component(facts) for component in COMPONENTS.values()]
     overall = round(sum(chosen[result.key] * result.score for result in results), 1)
     if overall == 100 and any(result.score < 100 and chosen[result.key] for result in results):
         overall = 99.9

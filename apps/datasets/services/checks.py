@@ -20,7 +20,7 @@ from apps.core.tasks import enqueue
 from apps.core.transitions import transition
 from apps.datasets.models import Dataset, DatasetCheck, PiiFinding
 from apps.datasets.pii import PiiRule, ScanResult, rules_digest, scan_rows
-from apps.datasets.quality import Quality, assess, profile
+from apps.datasets.quality import Quality, examine
 from apps.datasets.reading import RowsFile
 from apps.datasets.selectors_pii import finding_key, pii_rules_for, type_label
 from apps.datasets.services.access import dataset_locked
@@ -157,8 +157,14 @@ def _examine(
     rows: RowsFile, dataset: Dataset, rules: Sequence[PiiRule], report: _Reporter
 ) -> tuple[list[dict[str, Any]], Quality, ScanResult]:
     total = rows.count()
-    statistics = profile(rows, report.step(2, 30, "Statistics of the columns"))
-    quality = assess(rows, dataset.type, settings.DATASETS_QUALITY_WEIGHTS, report.step(30, 60, "Quality of the rows"))
+    statistics, quality = examine(
+        rows,
+        dataset.type,
+        settings.DATASETS_QUALITY_WEIGHTS,
+        memory=settings.DATASETS_CHECK_MEMORY_BYTES,
+        folder=settings.VAR_DIR / "tmp",
+        progress=report.step(2, 60, "Statistics of the columns and quality of the rows"),
+    )
     scanned = report.step(60, 98, "Looking for personal data")
     scan = scan_rows(
         rows,
