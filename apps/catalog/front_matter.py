@@ -66,7 +66,16 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
             loader.dispose()
     except CardUnreadable:
         raise
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:
+        # PyYAML lets its own mistakes through where a tag and its text do not fit (`!!timestamp x`, `!!bool x`).
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark is not None else ""
         raise CardUnreadable(f"The front matter is not valid YAML{where}.") from error
