@@ -272,17 +272,24 @@ declare(
     (
         "LLMOPS_CATALOG_FAMILIES",
         "list",
-        "llama,smollm,mistral,gemma,gpt2,gpt-neo,gpt-neox,gptj,gpt-oss,qwen,phi,falcon,bloom,opt,deepseek,olmo,bert,"
-        "roberta,t5,bart",
-        "Families that models may be of, held against model_type and architectures of the uploaded config.json when a "
-        "model is submitted. An entry may name the model types that count as it: llama=llama|llama4. * allows all.",
+        (
+            "llama,smollm,mistral,gemma,gpt2,gpt-neo,gpt-neox,gptj,gpt-oss,qwen,phi,falcon,bloom,opt,deepseek,olmo,bert,"
+            "roberta,t5,bart"
+        ),
+        (
+            "Families that models may be of, held against model_type and architectures of the uploaded config.json when "
+            "a model is submitted. An entry may name the model types that count as it: llama=llama|llama4. * allows all."
+        ),
     ),
     (
         "LLMOPS_SIGNING_DIR",
         "str",
         "",
-        "Folder of the key that signs approved models (key.pem) and of the public keys that are trusted (trusted/*.pub); "
-        "empty: var/signing, made with a new key at the first need. In a cluster a mounted secret.",
+        (
+            "Folder of the key that signs approved models (key.pem) and of the public keys that are trusted "
+            "(trusted/*.pub); empty: var/signing, made with a new key at the first need. In a cluster a mounted "
+            "secret."
+        ),
     ),
     (
         "LLMOPS_SIGNING_VERIFY_HOURS",
@@ -294,8 +301,10 @@ declare(
         "LLMOPS_CATALOG_LAPSE_STOPS",
         "list",
         "",
-        "Environments (dev, stg, prod) whose endpoints are stopped when their model's approval lapses; elsewhere they "
-        "keep answering and their owners are told.",
+        (
+            "Environments (dev, stg, prod) whose endpoints are stopped when their model's approval lapses; "
+            "elsewhere they keep answering and their owners are told."
+        ),
     ),
 )
 

@@ -322,7 +322,7 @@ def test_every_action_of_a_domain_has_a_scope_and_known_verbs() -> None:
         "cluster",
         "alert",
     }
-    free |= {"audit", "approval", "operation", "workload", "prompt_template", "prompt_experiment"}
+    free |= {"audit", "approval", "operation", "upload", "workload", "prompt_template", "prompt_experiment"}
     for action in ACTIONS:
         under = policy_action(action, on_object=True)
         assert (under is None) == (action.partition(".")[0] in free), action
