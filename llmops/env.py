@@ -277,8 +277,9 @@ declare(
             "roberta,t5,bart"
         ),
         (
-            "Families that models may be of, held against model_type and architectures of the uploaded config.json when "
-            "a model is submitted. An entry may name the model types that count as it: llama=llama|llama4. * allows all."
+            "Families that models may be of, held against model_type and architectures of the uploaded config.json "
+            "when a model is submitted. An entry may name the model types that count as it: llama=llama|llama4. "
+            "* allows all."
         ),
     ),
     (
