@@ -1,4 +1,7 @@
-"""Two models side by side: what differs in metadata, card, files, facts and lineage. Pure functions."""
+"""Two models side by side: what differs in metadata, card, files, configuration, facts, metrics and lineage.
+
+Pure functions: whatever has to be looked up is given.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from apps.catalog.cards import CARD_FIELDS, card_status
 from apps.catalog.models import ModelEntry, ModelFile
+from apps.catalog.text_diff import Segment, text_diff
 
 FIELDS = (
     ("version", "Version"),
@@ -25,18 +29,23 @@ FACTS = (
     ("memory_bytes", "Memory estimate"),
     ("kv_bytes_per_token", "Cache per token"),
 )
-MISSING = "–"
+PROSE = 40  # characters from which a text is compared by its words
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One row: a key, both values, and ``added``, ``removed``, ``changed`` or ``same`` seen from the left."""
+    """One row: a key, both values, and ``added``, ``removed``, ``changed`` or ``same`` seen from the left.
+
+    ``delta`` is right minus left for numbers; ``segments`` are the words of two texts that differ.
+    """
 
     key: str
     label: str
     left: Any
     right: Any
     change: str
+    delta: float | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Comparison:
     facts: tuple[Difference, ...]
     metadata: tuple[Difference, ...]
     files: tuple[Difference, ...]
+    config: tuple[Difference, ...]
     lineage: tuple[Difference, ...]
     metrics: tuple[Difference, ...]
 
@@ -58,6 +68,7 @@ class Comparison:
             ("Card", self.card),
             ("Read from the files", self.facts),
             ("Files", self.files),
+            ("Configuration (config.json)", self.config),
             ("Metadata", self.metadata),
             ("Metrics", self.metrics),
             ("Lineage", self.lineage),
@@ -71,8 +82,9 @@ def compare_models(
     files: Mapping[Any, Sequence[ModelFile]],
     lineage: Mapping[Any, Sequence[str]],
     metrics: Mapping[Any, Any],
+    configs: Mapping[Any, Mapping[str, Any]],
 ) -> Comparison:
-    """Compare two visible models; *files*, *lineage* (labels) and *metrics* are given by model id."""
+    """Compare two visible models; *files*, *lineage* (labels), *metrics*, *configs* go by model id."""
     cards = [card_status(model.metadata).values for model in (left, right)]
     plain = [_flat(model.metadata) for model in (left, right)]
     card_keys = {key for field in CARD_FIELDS for key in field.keys}
@@ -84,6 +96,7 @@ def compare_models(
         facts=_columns(left, right, FACTS),
         metadata=_merged(*({key: value for key, value in side.items() if key not in card_keys} for side in plain)),
         files=_files(files.get(left.pk, ()), files.get(right.pk, ())),
+        config=_merged(*(_flat(configs.get(model.pk) or {}) for model in (left, right))),
         lineage=_merged(*({label: label for label in lineage.get(model.pk, ())} for model in (left, right))),
         metrics=_merged(*(_flat(metrics.get(model.pk) or {}) for model in (left, right))),
     )
@@ -103,7 +116,21 @@ def _row(key: str, label: str, left: Any, right: Any) -> Difference:
         change = "removed"
     else:
         change = "changed"
-    return Difference(key, label, left, right, change)
+    if change != "changed":
+        return Difference(key, label, left, right, change)
+    return Difference(key, label, left, right, change, _delta(left, right), _words(left, right))
+
+
+def _delta(left: Any, right: Any) -> float | None:
+    numbers = [value for value in (left, right) if isinstance(value, int | float) and not isinstance(value, bool)]
+    return numbers[1] - numbers[0] if len(numbers) == 2 else None
+
+
+def _words(left: Any, right: Any) -> tuple[Segment, ...]:
+    """Only for texts: in a short value the whole value is what changed."""
+    if not isinstance(left, str) or not isinstance(right, str) or max(len(left), len(right)) < PROSE:
+        return ()
+    return text_diff(left, right)
 
 
 def _merged(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Difference, ...]:

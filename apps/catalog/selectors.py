@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,8 +19,11 @@ from apps.catalog.keys import signing_keys
 from apps.catalog.lineage import DATASET, JOB, MODEL, Key, edges_into, impact, lineage_graph
 from apps.catalog.models import ExternalSecret, ModelEntry, ModelFile, ModelSignature, Publication
 from apps.catalog.scanning import missing_files
-from apps.catalog.types import ModelStatus, PublicationStatus
+from apps.catalog.scanning.config_file import CONFIG_LIMIT
+from apps.catalog.types import ModelStatus, PublicationStatus, ScanStatus
+from apps.core.errors import NotFound
 from apps.core.permissions import visible_to
+from apps.core.storage import store
 from apps.core.transitions import get_or_not_found
 from apps.datasets.selectors import dataset_get
 from apps.integrations.signing import PublicKey
@@ -47,6 +51,9 @@ __all__ = [
     "publications_visible_to",
     "signing_public_keys",
 ]
+
+
+CONFIG_NAME = "config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +172,31 @@ def models_files(models: Collection[ModelEntry]) -> dict[UUID, list[ModelFile]]:
 def model_comparison(*, actor: User | None, left: ModelEntry, right: ModelEntry) -> Comparison:
     """Compare two visible models, with what evaluation knows of them and the sources that *actor* may see."""
     pair = (left, right)
+    files = models_files(pair)
     return compare_models(
         left,
         right,
-        files=models_files(pair),
+        files=files,
         lineage=_source_labels(actor, pair),
         metrics=registry.evaluation_summaries([model.pk for model in pair]),
+        configs=models_configs(files),
     )
+
+
+def models_configs(files: Mapping[UUID, Sequence[ModelFile]]) -> dict[UUID, dict[str, Any]]:
+    """Return the stored ``config.json`` of each model; one that was not scanned safe or is gone stays out."""
+    configs: dict[UUID, dict[str, Any]] = {}
+    for model_id, rows in files.items():
+        for row in rows:
+            if row.filename != CONFIG_NAME or row.scan_status != ScanStatus.SAFE or row.size > CONFIG_LIMIT:
+                continue
+            try:
+                found = json.loads(b"".join(store().open_range(row.storage_key, 0, row.size)))
+            except (NotFound, ValueError, RecursionError):
+                continue
+            if isinstance(found, dict):
+                configs[model_id] = found
+    return configs
 
 
 def _source_labels(actor: User | None, models: Collection[ModelEntry]) -> dict[UUID, list[str]]:

@@ -330,6 +330,13 @@ class LineageGraphSerializer(ApiSerializer):
         return LineageNodeSerializer(rows, many=True).data
 
 
+class SegmentSerializer(ApiSerializer):
+    """A piece of a compared text."""
+
+    op = serializers.ChoiceField(choices=["same", "removed", "added"])
+    text = serializers.CharField(trim_whitespace=False)
+
+
 class DifferenceSerializer(ApiSerializer):
     """One compared value."""
 
@@ -337,6 +344,13 @@ class DifferenceSerializer(ApiSerializer):
     left = serializers.JSONField(allow_null=True)
     right = serializers.JSONField(allow_null=True)
     change = serializers.ChoiceField(choices=["same", "added", "removed", "changed"])
+    delta = serializers.FloatField(required=False, help_text="Right minus left; only for numbers that differ.")
+    segments = SegmentSerializer(many=True, required=False, help_text="Words of two texts that differ.")
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Without what does not apply to the row."""
+        row = super().to_representation(instance)
+        return {key: value for key, value in row.items() if key not in ("delta", "segments") or value not in (None, [])}
 
 
 class ComparedModelSerializer(ApiSerializer):
@@ -358,6 +372,7 @@ class ComparisonSerializer(ApiSerializer):
     card = DifferenceSerializer(many=True, source="comparison.card")
     facts = DifferenceSerializer(many=True, source="comparison.facts")
     files = DifferenceSerializer(many=True, source="comparison.files")
+    config = DifferenceSerializer(many=True, source="comparison.config")
     metadata = DifferenceSerializer(many=True, source="comparison.metadata")
     metrics = DifferenceSerializer(many=True, source="comparison.metrics")
     lineage = DifferenceSerializer(many=True, source="comparison.lineage")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import QuerySet
@@ -275,6 +275,16 @@ def form_initial(actor: Any, model: ModelEntry) -> dict[str, Any]:
     return initial_of(model, dataset_ids=[str(pk) for pk in sources.dataset_ids], base_model_id=base)
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the comparison: the rows to show, how many differ, how many there are."""
+
+    title: str
+    rows: Sequence[Difference]
+    changed: int
+    total: int
+
+
 class ModelCompareView(VisibleDetailView):
     """Two models side by side."""
 
@@ -291,8 +301,18 @@ class ModelCompareView(VisibleDetailView):
         right = selectors.model_get(actor=self.actor, model_id=self.kwargs["other"])
         comparison = selectors.model_comparison(actor=self.actor, left=self.object, right=right)
         shown = [(title, _readable(rows) if title == "Metrics" else rows) for title, rows in comparison.sections()]
-        sections = [(title, rows, sum(row.change != "same" for row in rows)) for title, rows in shown if rows]
-        return {**context, "right": right, "sections": sections}
+        everything = self.request.GET.get("show") == "all"
+        sections = [
+            Section(
+                title,
+                [row for row in rows if everything or row.change != "same"],
+                sum(row.change != "same" for row in rows),
+                len(rows),
+            )
+            for title, rows in shown
+            if rows
+        ]
+        return {**context, "right": right, "sections": sections, "everything": everything}
 
 
 def _readable(rows: Sequence[Difference]) -> list[Difference]:
