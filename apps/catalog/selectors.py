@@ -44,6 +44,7 @@ __all__ = [
     "model_signature",
     "model_version_named",
     "model_versions",
+    "models_file_rows",
     "models_files",
     "models_lineage",
     "models_visible_to",
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 
+FILE_COLUMNS = ("filename", "kind", "format", "size", "sha256", "scan_status", "scan_reasons", "updated_at")
 CONFIG_NAME = "config.json"
 
 
@@ -166,6 +168,15 @@ def models_files(models: Collection[ModelEntry]) -> dict[UUID, list[ModelFile]]:
     files: dict[UUID, list[ModelFile]] = {model.pk: [] for model in models}
     for file in ModelFile.objects.filter(model_id__in=files).defer("facts").order_by("filename"):
         files[file.model_id].append(file)
+    return files
+
+
+def models_file_rows(models: Collection[ModelEntry]) -> dict[UUID, list[dict[str, Any]]]:
+    """Return plain rows of the files of each of *models* by name; one query, no instances, for lists."""
+    files: dict[UUID, list[dict[str, Any]]] = {model.pk: [] for model in models}
+    rows = ModelFile.objects.filter(model_id__in=files).order_by("filename")
+    for row in rows.values("model_id", *FILE_COLUMNS):
+        files[row["model_id"]].append(row)
     return files
 
 

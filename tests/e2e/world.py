@@ -16,9 +16,11 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops.settings.test")
 django.setup()
 
+from apps.catalog.services import model_publish, model_sign_run  # noqa: E402
+from apps.catalog.services.signing import signature_request  # noqa: E402
 from apps.core import clock  # noqa: E402
 from apps.datasets.services import dataset_submit  # noqa: E402
-from apps.governance.services import usage_record_many  # noqa: E402
+from apps.governance.services import notices_send, usage_record_many  # noqa: E402
 from apps.governance.types import UsageEntry  # noqa: E402
 from apps.training.models import TrainingJob  # noqa: E402
 from apps.training.services import metrics_record  # noqa: E402
@@ -61,7 +63,23 @@ def make_world(cast: Cast) -> dict[str, Any]:
     endpoint = answering_endpoint(base, url="http://127.0.0.1:9", upstream_model="base")
     made["endpoint"] = str(endpoint.pk)
     _usage(cast, base, made)
+    _trust(cast, base)
     return made
+
+
+def _trust(cast: Cast, base: Any) -> None:
+    """The base is signed and published; Ada is told something."""
+    signature_request(model=base, actor=cast.chen)
+    model_sign_run(model_id=base.pk)
+    model_publish(actor=cast.ada, model_id=base.pk, reason="The one we stand by.")
+    notices_send(
+        recipients=[cast.ada.pk],
+        key="world",
+        tone="warning",
+        title="The approval of support-old 1.0 has lapsed",
+        text="The dataset tickets 1.0 was deleted. It cannot be deployed until it is approved again.",
+        url=f"/models/{base.pk}/",
+    )
 
 
 def _training(cast: Cast, dataset: Any, base: Any) -> dict[str, str]:

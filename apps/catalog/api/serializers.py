@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -11,7 +11,7 @@ from rest_framework import serializers
 from apps.accounts.api.fields import TeamSlugField, UsernameField
 from apps.catalog import registry, selectors
 from apps.catalog.cards import card_status
-from apps.catalog.models import ModelEntry, ModelFile
+from apps.catalog.models import ModelEntry
 from apps.catalog.types import ModelStatus, ModelType
 from apps.core.api.serializers import ApiSerializer, StrictJSONObject
 from apps.core.models import Visibility
@@ -102,17 +102,17 @@ class ModelFileSerializer(ApiSerializer):
 _moment = serializers.DateTimeField().to_representation
 
 
-def file_json(file: ModelFile) -> dict[str, Any]:
+def file_json(file: Mapping[str, Any]) -> dict[str, Any]:
     """The shape above by hand: building a serializer for each of a page's models costs more than everything else."""
     return {
-        "filename": file.filename,
-        "kind": file.kind,
-        "format": file.format,
-        "size": file.size,
-        "checksum": file.sha256,
-        "scanStatus": file.scan_status,
-        "scanReasons": file.scan_reasons,
-        "uploadedAt": _moment(file.updated_at),
+        "filename": file["filename"],
+        "kind": file["kind"],
+        "format": file["format"],
+        "size": file["size"],
+        "checksum": file["sha256"],
+        "scanStatus": file["scan_status"],
+        "scanReasons": file["scan_reasons"],
+        "uploadedAt": _moment(file["updated_at"]),
     }
 
 
@@ -164,7 +164,7 @@ class ModelSerializer(ApiSerializer):
     card_missing = serializers.SerializerMethodField()
     storage_uri = serializers.SerializerMethodField()
     scan_status = serializers.CharField()
-    facts = FactsSerializer(source="*")
+    facts = serializers.SerializerMethodField()
     files = serializers.SerializerMethodField()
     lineage = serializers.SerializerMethodField()
     lineage_dataset_ids = serializers.SerializerMethodField()
@@ -191,7 +191,7 @@ class ModelSerializer(ApiSerializer):
         request = self.context.get("request")
         actor = request.user if request is not None else None
         self._gathered = (
-            dict(selectors.models_files(rows)),
+            dict(selectors.models_file_rows(rows)),
             dict(selectors.models_lineage(actor, rows)),
             dict(registry.evaluation_summaries([row.pk for row in rows])) if rows else {},
         )
@@ -230,6 +230,20 @@ class ModelSerializer(ApiSerializer):
     def get_storage_uri(self, model: ModelEntry) -> str | None:
         """Where the files lie; external models have none."""
         return None if model.is_external else store().uri(model.storage_prefix)
+
+    @extend_schema_field(FactsSerializer())
+    def get_facts(self, model: ModelEntry) -> dict[str, Any]:
+        """By hand, as the files."""
+        return {
+            "architecture": model.architecture,
+            "family": model.detected_family,
+            "dtype": model.dtype,
+            "parameterCount": model.parameter_count,
+            "contextLength": model.context_length,
+            "weightBytes": model.weight_bytes,
+            "memoryBytes": model.memory_bytes,
+            "kvBytesPerToken": model.kv_bytes_per_token,
+        }
 
     @extend_schema_field(ModelFileSerializer(many=True))
     def get_files(self, model: ModelEntry) -> Any:
