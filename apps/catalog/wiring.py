@@ -25,7 +25,7 @@ from apps.core.tasks import enqueue
 from apps.core.uploads.targets import targets
 from apps.datasets import registry as datasets
 from apps.datasets.models import Dataset
-from apps.datasets.selectors import datasets_by_ids
+from apps.datasets.selectors import datasets_by_ids, tombstones_by_ids
 from apps.datasets.types import DatasetStatus
 from apps.governance.labels import resource_labels
 from apps.governance.registry import subjects
@@ -33,8 +33,12 @@ from apps.governance.selectors.costs import cost_for_model
 
 
 def resolve_datasets(actor: User | None, ids: Collection[UUID]) -> dict[UUID, LineageNode]:
-    """Return nodes of the datasets among *ids* that *actor* may see."""
-    return {
+    """Return nodes of the datasets among *ids* that *actor* may see, deleted ones by their name."""
+    gone = {
+        left.pk: LineageNode(DATASET, str(left.pk), str(left), "", "deleted")
+        for left in tombstones_by_ids(actor=actor, ids=ids).values()
+    }
+    return gone | {
         dataset.pk: LineageNode(
             DATASET,
             str(dataset.pk),
@@ -92,10 +96,19 @@ def dataset_links(keys: Collection[Key], upwards: bool) -> list[registry.Lineage
     if not ids:
         return []
     rows = Dataset.objects.filter(**{"pk__in" if upwards else "source_dataset__in": ids}, source_dataset__isnull=False)
-    return [
+    return _deleted_sources(ids if upwards else []) + [
         ((DATASET, source), (DATASET, pk), LineageRelation.DERIVED_FROM)
         for pk, source in rows.values_list("pk", "source_dataset_id")[: NODE_LIMIT * 4]
         if source is not None
+    ]
+
+
+def _deleted_sources(ids: Collection[UUID]) -> list[registry.LineageLink]:
+    """Links to sources that were deleted: what was made of them remembers their id."""
+    orphans = Dataset.objects.filter(pk__in=ids, source_dataset=None, derivation__has_key="sourceId")
+    return [
+        ((DATASET, UUID(source)), (DATASET, pk), LineageRelation.DERIVED_FROM)
+        for pk, source in orphans.values_list("pk", "derivation__sourceId")[: NODE_LIMIT * 4]
     ]
 
 

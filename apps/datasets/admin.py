@@ -13,6 +13,7 @@ from apps.datasets.models import (
     Dataset,
     DatasetCheck,
     DatasetFile,
+    DatasetTombstone,
     PiiFinding,
     PiiMark,
     PiiRuleRecord,
@@ -213,3 +214,14 @@ class PiiMarkAdmin(_OfDataset):
         service_action("Confirm", _mark("confirm"), name="confirm"),
         service_action("Undo", _mark("undo"), name="undo"),
     )
+
+
+@admin.register(DatasetTombstone)
+class DatasetTombstoneAdmin(PortalAdmin):
+    """What is known of deleted datasets."""
+
+    view_action = "dataset.view"
+    list_display = ("name", "version", "team", "status", "size_bytes", "deleted_by", "deleted_at", "files_removed_at")
+    list_filter = ("team", "status")
+    search_fields = ("name", "version", "digest", "reason")
+    list_select_related = ("team", "deleted_by")

@@ -163,6 +163,25 @@ class SplitForm(forms.Form):
         return {**fields, "ratios": {part: round(share / 100, 10) for part, share in shares.items()}}
 
 
+class DeletionForm(forms.Form):
+    """Confirms a deletion."""
+
+    confirm = forms.CharField(max_length=300, help_text="Its name and version, as they stand above.")
+    reason = forms.CharField(
+        required=False,
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Stays in the audit trail, with the digest and the list of files.",
+    )
+
+
+class RetentionForm(forms.Form):
+    """Until when an approved dataset is kept."""
+
+    until = forms.DateField(label="Keep until", widget=forms.DateInput(attrs={"type": "date"}))
+    reason = forms.CharField(max_length=2_000, widget=forms.Textarea(attrs={"rows": 3}))
+
+
 class CompareForm(forms.Form):
     """What to compare with, and by which columns rows are recognised."""
 

@@ -47,3 +47,21 @@ def dataset_derive(operation_id: str) -> None:
 def dataset_derivations_reconcile() -> int:
     """Repair splits and repairs that were lost with a worker or a message."""
     return services.derivations_reconcile()
+
+
+@shared_task(name="apps.datasets.tasks.dataset_files_remove")
+def dataset_files_remove(dataset_id: str) -> bool:
+    """Remove the files of a deleted dataset and record the proof; harmless to repeat."""
+    return services.dataset_files_remove(dataset_id)
+
+
+@shared_task(name="apps.datasets.tasks.dataset_deletions_reconcile")
+def dataset_deletions_reconcile() -> int:
+    """Finish deletions that a lost message or a store that was away left unfinished."""
+    return services.deletions_reconcile()
+
+
+@shared_task(name="apps.datasets.tasks.datasets_retention_sweep")
+def datasets_retention_sweep() -> tuple[int, int]:
+    """Mark datasets whose retention is over, tell their people, delete where the settings say so."""
+    return services.retention_sweep()

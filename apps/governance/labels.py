@@ -58,6 +58,11 @@ class ResourceLabels:
         known = {str(key): label for key, label in resolver(actor, wanted).items()} if resolver and wanted else {}
         return {key: known.get(key) or ResourceLabel(f"{kind.replace('_', ' ')} {key[:8]}") for key in wanted}
 
+    def visible(self, actor: Any, kind: str, ids: Iterable[str]) -> set[str] | None:
+        """Those of `ids` that the actor may see; None where nobody has said who knows the kind."""
+        resolver = self._resolvers.get(kind)
+        return None if resolver is None else {str(key) for key in resolver(actor, set(ids))}
+
 
 def _uuids(ids: Iterable[str]) -> list[UUID]:
     found = []

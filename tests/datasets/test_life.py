@@ -236,10 +236,10 @@ def test_deletion_is_refused_while_something_depends_on_it(cast: Cast, monkeypat
     """FR-001d: blockers are listed; without them files go too, and the audit keeps the proof."""
     dataset = make_approved_dataset(cast)
     monkeypatch.setattr(registry, "_sources", [])
-    register_delete_blockers(lambda _dataset: [Blocker("training_job", "42", "tune-1")])
+    register_delete_blockers(lambda _dataset: [Blocker("review_case", "42", "tune-1")])
     with pytest.raises(Conflict, match="tune-1") as refused:
         services.dataset_delete(actor=cast.ada, dataset_id=dataset.pk)
-    assert refused.value.errors[0].field == "training_job"
+    assert refused.value.errors[0].field == "review_case"
     registry._sources.clear()
     services.dataset_delete(actor=cast.ada, dataset_id=dataset.pk)
     commit_now()

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from apps.core.api.uploads import UploadsCompleteView, UploadsView, UploadView
-from apps.datasets.api import derive, pii, views
+from apps.datasets.api import derive, keeping, pii, views
 
 _ONE = "catalog/datasets/<str:dataset_id>"
 _UPLOADS = "catalog/datasets/<str:target_id>/uploads"
@@ -22,6 +22,9 @@ urlpatterns = [
     path(
         f"{_ONE}/versions/<str:before>/compare/<str:after>", views.DatasetCompareView.as_view(), name="dataset-compare"
     ),
+    path(f"{_ONE}/deletion", keeping.DatasetDeletionView.as_view(), name="dataset-deletion"),
+    path(f"{_ONE}/retention", keeping.DatasetRetentionView.as_view(), name="dataset-retention"),
+    path("catalog/deleted-datasets", keeping.TombstoneListView.as_view(), name="tombstone-list"),
     path(f"{_ONE}/split", derive.DatasetSplitView.as_view(), name="dataset-split"),
     path(f"{_ONE}/repair", derive.DatasetRepairView.as_view(), name="dataset-repair"),
     path(f"{_ONE}/redact", views.DatasetRedactView.as_view(), name="dataset-redact"),

@@ -13,6 +13,7 @@ from apps.core.api.views import ApiRequest, ApiView
 from apps.core.errors import UnsupportedMedia, ValidationFailed
 from apps.core.storage import store
 from apps.datasets import selectors, services
+from apps.datasets.api import keeping_shapes
 from apps.datasets.api import serializers as shapes
 from apps.datasets.filters import DatasetFilter
 from apps.datasets.models import Dataset
@@ -74,12 +75,18 @@ class DatasetDetailView(ApiView):
         dataset = services.dataset_update(actor=request.user, dataset_id=dataset_id, **changes)
         return self.success(_detail(request, dataset), f"Dataset {dataset} changed.")
 
-    @api_schema(summary="Delete a dataset and its files")
+    @api_schema(
+        summary="Delete a dataset and its files", responses=keeping_shapes.TombstoneSerializer, params=("reason",)
+    )
     def delete(self, request: ApiRequest, dataset_id: str) -> Response:
-        """Refused while something depends on it."""
+        """Refused while something depends on it; the answer is what will be known of it."""
+        self.refuse_unknown(request, {"reason"})
         dataset = selectors.dataset_get(actor=request.user, dataset_id=dataset_id)
-        services.dataset_delete(actor=request.user, dataset_id=dataset_id)
-        return self.success(None, f"Dataset {dataset} and its files are deleted.")
+        left = services.dataset_delete(
+            actor=request.user, dataset_id=dataset_id, reason=self.param(request, "reason", str, "")
+        )
+        answer = keeping_shapes.TombstoneSerializer(left).data
+        return self.success(answer, f"Dataset {dataset} and its files are deleted.")
 
 
 class DatasetUploadView(ApiView):

@@ -10,8 +10,16 @@ from apps.datasets.services.content import (
     rows_opened,
     usability_errors,
 )
+from apps.datasets.services.deletion import (
+    DeletionPlan,
+    dataset_delete,
+    dataset_deletion_plan,
+    dataset_files_remove,
+    deletions_reconcile,
+)
 from apps.datasets.services.deriving import Derived, derivation_latest, derivation_run, derivations_reconcile
-from apps.datasets.services.entries import dataset_create, dataset_delete, dataset_update
+from apps.datasets.services.entries import dataset_create, dataset_update
+from apps.datasets.services.expiry import retention_extend, retention_sweep
 from apps.datasets.services.lifecycle import (
     dataset_decide,
     dataset_reopen,
@@ -30,6 +38,7 @@ from apps.datasets.services.upload import Upload, UploadResult, dataset_upload
 
 __all__ = [
     "Comparison",
+    "DeletionPlan",
     "Derived",
     "Preview",
     "RepairOffer",
@@ -45,6 +54,8 @@ __all__ = [
     "dataset_create",
     "dataset_decide",
     "dataset_delete",
+    "dataset_deletion_plan",
+    "dataset_files_remove",
     "dataset_materialise",
     "dataset_preview",
     "dataset_redact",
@@ -58,6 +69,7 @@ __all__ = [
     "dataset_update",
     "dataset_upload",
     "dataset_withdraw",
+    "deletions_reconcile",
     "derivation_latest",
     "derivation_run",
     "derivations_reconcile",
@@ -70,6 +82,8 @@ __all__ = [
     "pii_rule_create",
     "pii_rule_retire",
     "pii_text_try",
+    "retention_extend",
+    "retention_sweep",
     "rows_opened",
     "usability_errors",
 ]

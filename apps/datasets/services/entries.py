@@ -1,4 +1,4 @@
-"""Creating, changing and deleting datasets."""
+"""Creating and changing datasets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from apps.core import audit, clock, versions
 from apps.core.errors import Conflict, FieldError, ValidationFailed
 from apps.core.models import Visibility
 from apps.core.permissions import teams_where
-from apps.core.storage import store
 from apps.datasets.datasheet import sheet_fault
 from apps.datasets.models import Dataset
-from apps.datasets.registry import dataset_changed, delete_blockers
 from apps.datasets.retention import retention_end
 from apps.datasets.services.access import dataset_locked, require_draft
-from apps.datasets.services.comparisons import comparisons_forget
 from apps.datasets.types import DatasetStatus, DatasetType
 from apps.governance.services import authorize
 
@@ -148,42 +145,6 @@ def dataset_update(*, actor: User | None, dataset_id: object, **changes: Any) ->
                 metadata={"changed": sorted(changes)},
             )
     return dataset
-
-
-def dataset_delete(*, actor: User | None, dataset_id: object) -> None:
-    """Delete a dataset and its files; refused while something depends on it or it is in review.
-
-    The audit event keeps what was deleted (digest, files, bytes) as proof. Raises NotFound,
-    PermissionRefused, Conflict (one error per blocker).
-    """
-    with transaction.atomic():
-        dataset = dataset_locked(actor=actor, dataset_id=dataset_id, action="dataset.delete")
-        if dataset.status == DatasetStatus.PENDING_REVIEW:
-            raise Conflict(f"{dataset} is in review: withdraw it before deleting it.", code="in_review")
-        blockers = list(delete_blockers(dataset))
-        if blockers:
-            errors = [FieldError(b.kind, "in_use", f"{b.kind.replace('_', ' ')} {b.label} ({b.id})") for b in blockers]
-            listed = ", ".join(error.message for error in errors[:5])
-            raise Conflict(
-                f"{dataset} is still used by {listed}{' and more' if len(errors) > 5 else ''}. Remove these first.",
-                errors=errors,
-                code="in_use",
-            )
-        proof = {
-            "name": dataset.name,
-            "version": dataset.version,
-            "digest": dataset.digest,
-            "files": dataset.files.count(),
-            "bytes": dataset.size_bytes,
-        }
-        audit.record(actor=actor, action="datasets.dataset.deleted", resource=dataset, metadata=proof)
-        comparisons_forget(dataset)
-        prefix = f"datasets/{dataset.pk}"
-        dataset_changed(dataset.pk)
-        dataset.delete()
-        # After the commit: files must not be gone while the row could come back. What fails here, the sweep
-        # removes.
-        transaction.on_commit(lambda: store().delete_prefix(prefix), robust=True)
 
 
 def _owner_team(actor: User | None, value: object, errors: list[FieldError]) -> Team | None:

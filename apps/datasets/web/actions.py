@@ -136,17 +136,3 @@ class DatasetRedactView(DatasetAction):
         """Which version, how much was replaced."""
         replaced = self.result.derivation.get("replaced", 0)
         return f"Version {self.result.version} is made: {replaced} places replaced. Its checks have started."
-
-
-class DatasetDeleteView(DatasetAction):
-    """Delete."""
-
-    success_message = "The dataset and its files are deleted."
-
-    def perform(self) -> Any:
-        """Delete."""
-        services.dataset_delete(actor=self.actor, dataset_id=self.kwargs["pk"])
-
-    def get_success_url(self) -> str:
-        """The list."""
-        return reverse("datasets:dataset-list")

@@ -252,6 +252,8 @@ _TITLES: Mapping[str, tuple[str, str, str]] = {
     "changes_requested": ("Changes requested", "message-circle", "warning"),
     "withdrawn": ("Withdrawn", "arrow-back-up", "neutral"),
     "reopened": ("Set back to draft", "arrow-back-up", "neutral"),
+    "expired": ("Retention is over", "clock-x", "warning"),
+    "retention_extended": ("Retention extended", "clock-plus", "info"),
     "lapsed": ("Approval lapsed", "clock-x", "warning"),
 }
 
@@ -289,6 +291,10 @@ def _details(verb: str, facts: Mapping[str, Any]) -> str:
         return f"{names} ({facts.get('rows', 0):,} rows in all)"
     if verb == "redacted":
         return f"Version {facts.get('version', '')}: {facts.get('replaced', 0):,} places replaced"
+    if verb == "expired":
+        return f"It ended on {facts.get('until', '')}"
+    if verb == "retention_extended":
+        return f"Until {facts.get('until', '')}: {facts.get('reason', '')}"
     if verb == "repaired":
         kind = str(facts.get("kind", "")).replace("_", " ")
         return f"Version {facts.get('version', '')}: {kind}, {facts.get('rows', 0):,} rows"

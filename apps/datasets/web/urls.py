@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.datasets.web import actions, compare, derive, pii, views
+from apps.datasets.web import actions, compare, derive, keeping, pii, views
 
 app_name = "datasets"
 urlpatterns = [
@@ -15,9 +15,11 @@ urlpatterns = [
     path("pii-rules/<uuid:pk>/change/", pii.PiiRuleChangeView.as_view(), name="pii-rule-change"),
     path("pii-rules/<uuid:pk>/switch/", pii.PiiRuleSwitchView.as_view(), name="pii-rule-switch"),
     path("pii-rules/<uuid:pk>/retire/", pii.PiiRuleRetireView.as_view(), name="pii-rule-retire"),
+    path("deleted/", keeping.TombstoneListView.as_view(), name="tombstone-list"),
     path("<str:pk>/", views.DatasetDetailView.as_view(), name="dataset-detail"),
     path("<str:pk>/edit/", views.DatasetUpdateView.as_view(), name="dataset-update"),
     path("<str:pk>/compare/", compare.DatasetCompareView.as_view(), name="dataset-compare"),
+    path("<str:pk>/retention/", keeping.DatasetRetentionView.as_view(), name="dataset-retention"),
     path("<str:pk>/split/", derive.DatasetSplitView.as_view(), name="dataset-split"),
     path("<str:pk>/repairs/", derive.DatasetRepairsView.as_view(), name="dataset-repairs"),
     path("<str:pk>/repair/", derive.DatasetRepairView.as_view(), name="dataset-repair"),
@@ -30,5 +32,5 @@ urlpatterns = [
     path("<str:pk>/redact/", actions.DatasetRedactView.as_view(), name="dataset-redact"),
     path("<str:pk>/pii-marks/", pii.PiiMarkView.as_view(), name="pii-mark-create"),
     path("<str:pk>/pii-marks/<uuid:mark>/", pii.PiiMarkDecideView.as_view(), name="pii-mark-decide"),
-    path("<str:pk>/delete/", actions.DatasetDeleteView.as_view(), name="dataset-delete"),
+    path("<str:pk>/delete/", keeping.DatasetDeleteView.as_view(), name="dataset-delete"),
 ]

@@ -106,6 +106,9 @@ class DatasetDetailView(VisibleDetailView):
             "may_reopen": change and dataset.status == DatasetStatus.REJECTED,
             "may_redact": dataset.pii_scan_status == PiiStatus.FAILED
             and can(self.actor, "dataset.create", team=dataset.team),
+            "may_extend": bool(dataset.retention_until)
+            and dataset.status == DatasetStatus.APPROVED
+            and can(self.actor, "dataset.approve", dataset),
             "may_derive": can(self.actor, "dataset.create", team=dataset.team),
             "may_delete": can(self.actor, "dataset.delete", dataset) and dataset.status != DatasetStatus.PENDING_REVIEW,
         }
