@@ -5,6 +5,7 @@ Everything here is pure (no Django) and holds a bounded amount in memory, whatev
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,9 +18,11 @@ from apps.datasets.reading.parquet_reader import ParquetReader
 from apps.datasets.reading.problems import DataRefused, FileUnreadable, Problem, ProblemLog
 from apps.datasets.reading.required import RowRules
 from apps.datasets.reading.rows import RowsFile, RowsWriter, physical, refine_kinds
+from apps.datasets.reading.unpacking import COMPRESSIONS, compression_of, inner_name, unpack
 from apps.datasets.types import Column
 
 __all__ = [
+    "ACCEPTED",
     "EXTENSIONS",
     "DataRefused",
     "FileInfo",
@@ -37,6 +40,7 @@ _READERS: Mapping[str, Callable[[Path, str, RowRules, Limits, ProblemLog], Reade
     "jsonl": JsonlReader,
     "parquet": ParquetReader,
 }
+# What people are offered; compressed ones besides: .csv.gz, .jsonl.zst, .json.bz2, .zip with one file.
 # By extension, because a name is what a person can see and correct.
 EXTENSIONS: Mapping[str, str] = {
     ".csv": "csv",
@@ -46,6 +50,10 @@ EXTENSIONS: Mapping[str, str] = {
     ".json": "jsonl",
     ".parquet": "parquet",
 }
+
+
+# For file pickers, which look at the last extension only.
+ACCEPTED = (*EXTENSIONS, *COMPRESSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +75,10 @@ class ReadResult:
 
 
 def file_format(name: str) -> str | None:
-    """The format that a file name stands for, or ``None``."""
-    return EXTENSIONS.get(PurePosixPath(name.lower()).suffix)
+    """The format that a file name stands for (``zip`` where only the content tells), or ``None``."""
+    inner = inner_name(name)
+    found = EXTENSIONS.get(PurePosixPath(inner.lower()).suffix)
+    return "zip" if found is None and compression_of(name) == "ZIP" and "." not in inner else found
 
 
 def read_files(
@@ -88,26 +98,77 @@ def read_files(
     log = ProblemLog(limits.max_errors)
     rules = RowRules(dataset_type)
     readers: list[Reader] = []
-    for file in files:
-        format_ = file_format(file.name)
-        if format_ is None:
-            log.add(
-                Problem(
-                    file.name,
-                    "file_type",
-                    "This kind of file is not taken. Upload .csv, .tsv, .jsonl, .ndjson or .parquet.",
-                )
-            )
-            continue
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix="unpacked-") as folder:
+        plain = [
+            found for number, file in enumerate(files) if (found := _plain(file, Path(folder), number, limits, log))
+        ]
+        meter = _Meter(sum(file.path.stat().st_size for file, _format in plain), progress)
+        for file, format_ in plain:
+            try:
+                reader = _READERS[format_](file.path, file.name, rules, limits, log)
+                for _batch in reader.batches():
+                    meter.show(reader.position)
+                meter.next(file.path)
+                readers.append(reader)
+            except FileUnreadable:
+                continue
+        if log:
+            raise DataRefused(log.problems, log.more)
+        return _written(files, readers, destination, limits, log, rules, meter)
+
+
+class _Meter:
+    """Counts bytes over two readings of all files."""
+
+    def __init__(self, whole: int, progress: Callable[[int, int], None] | None) -> None:
+        self.whole, self.before, self.report = 2 * whole, 0, progress
+
+    def show(self, position: int) -> None:
+        """So far in the present file."""
+        if self.report is not None:
+            self.report(min(self.before + position, self.whole), self.whole)
+
+    def next(self, path: Path) -> None:
+        """The present file is read."""
+        self.before += path.stat().st_size
+
+
+def _plain(
+    file: IncomingFile, folder: Path, number: int, limits: Limits, log: ProblemLog
+) -> tuple[IncomingFile, str] | None:
+    """The file as it can be read, unpacked if need be, with its format; ``None`` when the log says why not."""
+    name, path = file.name, file.path
+    if compression_of(name) and file_format(name) is not None:
+        target = folder / str(number)
         try:
-            reader = _READERS[format_](file.path, file.name, rules, limits, log)
-            for _batch in reader.batches():
-                pass
-            readers.append(reader)
+            name, path = unpack(path, name, target, limits, log), target
         except FileUnreadable:
-            continue
-    if log:
-        raise DataRefused(log.problems, log.more)
+            return None
+    format_ = EXTENSIONS.get(PurePosixPath(name.lower()).suffix)
+    if format_ is None:
+        inside = "" if path == file.path else f" (“{name[:80]}” inside)"
+        log.add(
+            Problem(
+                file.name,
+                "file_type",
+                f"This kind of file is not taken{inside}. Upload .csv, .tsv, .jsonl, .ndjson or .parquet, or one of "
+                "them compressed (.gz, .zst, .bz2, .zip).",
+            )
+        )
+        return None
+    return IncomingFile(file.name, path), format_
+
+
+def _written(
+    files: Sequence[IncomingFile],
+    readers: Sequence[Reader],
+    destination: Path,
+    limits: Limits,
+    log: ProblemLog,
+    rules: RowRules,
+    meter: _Meter,
+) -> ReadResult:
+    """The second reading: everything is right, the rows are written."""
     columns = _columns(readers)
     if len(columns) > limits.max_columns:
         raise DataRefused(
@@ -124,6 +185,8 @@ def read_files(
             for reader in readers:
                 for batch in reader.batches():
                     writer.write(batch)
+                    meter.show(reader.position)
+                meter.before += reader.position
     except FileUnreadable as error:
         raise DataRefused(log.problems, log.more) from error
     rows = RowsFile(destination, columns)

@@ -47,6 +47,11 @@ class Reader(Protocol):
 
     info: FileInfo
 
+    @property
+    def position(self) -> int:
+        """Bytes of the file that ``batches`` has read, for progress."""
+        ...
+
     def batches(self) -> Iterator[Batch]:
         """Hand out the rows in order; problems go to the log given at construction."""
         ...

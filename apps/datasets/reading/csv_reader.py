@@ -64,7 +64,8 @@ class CsvReader:
 
     def __init__(self, path: Path, name: str, rules: RowRules, limits: Limits, log: ProblemLog) -> None:
         self.path, self.name, self.rules, self.limits, self.log = path, name, rules, limits, log
-        self.form = detect(path, name, log)
+        self.form = detect(path, name, log, legacy=True)
+        self._lines: Lines | None = None
         self.info = FileInfo("csv", self.form.encoding, self._delimiter())
         self.header: list[str] = []
 
@@ -120,9 +121,14 @@ class CsvReader:
             )
         return names
 
+    @property
+    def position(self) -> int:
+        """Bytes read."""
+        return self._lines.position if self._lines else 0
+
     def batches(self) -> Iterator[Batch]:
         """Rows as columns of text; an empty field is a missing value."""
-        lines = Lines(self.path, self.name, self.form, self.limits, self.log)
+        self._lines = lines = Lines(self.path, self.name, self.form, self.limits, self.log)
         feed = _Feed(lines, self.limits, self.log)
         reader = csv.reader(iter(feed), delimiter=self.info.delimiter, strict=True)
         self.info.rows, self.info.kinds, self.info.nulls, self.info.largest_cell = 0, {}, {}, 0

@@ -17,6 +17,7 @@ from apps.datasets.reading.text import Lines, detect
 
 _PLAIN = {int, float, bool, type(None)}
 _TEXTS = {str, type(None)}
+_END = object()
 
 
 class JsonlReader:
@@ -25,6 +26,7 @@ class JsonlReader:
     def __init__(self, path: Path, name: str, rules: RowRules, limits: Limits, log: ProblemLog) -> None:
         self.path, self.name, self.rules, self.limits, self.log = path, name, rules, limits, log
         self.form = detect(path, name, log)
+        self._lines: Lines | None = None
         self.info = FileInfo("jsonl", self.form.encoding)
         self._checked = False
 
@@ -65,13 +67,18 @@ class JsonlReader:
             return None
         return value
 
+    @property
+    def position(self) -> int:
+        """Bytes read."""
+        return self._lines.position if self._lines else 0
+
     def batches(self) -> Iterator[Batch]:
         """Rows as columns of values; an absent key in an otherwise known column is a missing value.
 
         The first time through every value is checked, a column of a batch at once; only a column that has
         something wrong is gone through value by value, to name the lines.
         """
-        lines = Lines(self.path, self.name, self.form, self.limits, self.log)
+        self._lines = lines = Lines(self.path, self.name, self.form, self.limits, self.log)
         self.info.rows, self.info.kinds, self.info.nulls = 0, {}, {}
         names: dict[str, None] = {}
         rows: list[dict[str, Any]] = []
@@ -174,23 +181,27 @@ def value_fault(value: Any, limits: Limits) -> tuple[str, int]:
     """What is wrong with a value (or an empty string), and about how many characters it takes. Iterative: no
     recursion."""
     size = 0
-    stack: list[tuple[Any, int]] = [(value, 1)]
+    # Iterators, not items: a line can hold millions of empty lists.
+    stack: list[Iterator[Any]] = [iter((value,))]
     while stack:
-        item, depth = stack.pop()
-        if depth > limits.max_depth:
+        item = next(stack[-1], _END)
+        if item is _END:
+            stack.pop()
+            continue
+        if len(stack) > limits.max_depth:
             return f"is nested deeper than {limits.max_depth} levels.", size
         if isinstance(item, str):
             size += len(item)
             if "\x00" in item:
                 return "holds a NUL character (\\u0000). Remove it.", size
         elif isinstance(item, dict):
-            for key, inner in item.items():
+            for key in item:
                 size += len(key)
                 if "\x00" in key:
                     return "holds a NUL character (\\u0000). Remove it.", size
-                stack.append((inner, depth + 1))
+            stack.append(iter(item.values()))
         elif isinstance(item, list):
-            stack.extend((inner, depth + 1) for inner in item)
+            stack.append(iter(item))
         size += 8
     if size > limits.max_cell + 8:
         return f"holds {size:,} characters; at most {limits.max_cell:,} are taken. Split it into rows.", size

@@ -20,3 +20,10 @@ class Limits:
     batch_rows: int = 10_000
     batch_bytes: int = 16 * MIB
     max_row_group: int = 1024 * MIB
+    # Of compressed files: bytes on disk, and how much larger than the file once that many bytes are unpacked.
+    max_unpacked: int = 20 * 1024 * MIB
+    max_ratio: int = 250
+    ratio_from: int = 64 * MIB
+    # Of Parquet, whose encodings can say "the same a billion times" in a few bytes.
+    max_cells_per_byte: int = 500
+    cells_from: int = 50_000_000

@@ -19,6 +19,8 @@ from apps.datasets.reading.limits import MIB, Limits
 from apps.datasets.reading.problems import Problem, ProblemLog
 from apps.datasets.reading.required import RowRules
 
+_SHARED_ROWS = 512
+
 
 class ParquetReader:
     """Reads one Parquet file twice: to check it, then to write it."""
@@ -26,6 +28,8 @@ class ParquetReader:
     def __init__(self, path: Path, name: str, rules: RowRules, limits: Limits, log: ProblemLog) -> None:
         self.path, self.name, self.rules, self.limits, self.log = path, name, rules, limits, log
         self.info = FileInfo("parquet")
+        self.size = path.stat().st_size
+        self.promised = 0
         self._check_footer()
 
     def _stop(self, code: str, message: str) -> Exception:
@@ -38,7 +42,9 @@ class ParquetReader:
         try:
             with pq.ParquetFile(self.path) as file:
                 meta, schema = file.metadata, file.schema_arrow
-        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        except MemoryError as error:
+            raise self._stop("too_expensive", "The Parquet footer needs more memory than reading may take.") from error
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise self._stop(
                 "corrupt",
                 "The Parquet footer cannot be read: the file is cut off or damaged. Export it again.",
@@ -66,19 +72,47 @@ class ParquetReader:
                     f"Row group {group + 1} unpacks to more than "
                     f"{self.limits.max_row_group // MIB} MiB. Write the file with smaller row groups.",
                 )
+        cells = meta.num_rows * max(1, meta.num_columns)
+        if cells > max(self.limits.cells_from, self.size * self.limits.max_cells_per_byte):
+            raise self._stop(
+                "unpacks_too_large",
+                f"The file promises {cells:,} values in {self.size:,} bytes, as decompression bombs do. If it is real "
+                "data, upload it as JSONL.",
+            )
+        self.promised = meta.num_rows
         if meta.num_rows == 0:
             raise self._stop("no_rows", "The file holds no rows.")
+
+    @property
+    def position(self) -> int:
+        """Bytes read, going by rows."""
+        return self.size * self.info.rows // max(1, self.promised)
 
     def batches(self) -> Iterator[Batch]:
         """Rows as columns of Python values."""
         self.info.rows, self.info.kinds, self.info.nulls = 0, {}, {}
         try:
-            with pq.ParquetFile(self.path, read_dictionary=self._dictionary_columns()) as file:
-                for record in file.iter_batches(batch_size=self.limits.batch_rows):
+            with pq.ParquetFile(self.path) as file:
+                dictionaries, rows = self._layout(file)
+            with pq.ParquetFile(self.path, read_dictionary=dictionaries) as file:
+                decoded = 0
+                for record in file.iter_batches(batch_size=rows):
+                    decoded += record.nbytes
+                    if decoded > self.limits.max_unpacked:
+                        raise self._stop(
+                            "unpacks_too_large",
+                            f"The file unpacks to more than {self.limits.max_unpacked // MIB:,} MiB. Split it.",
+                        )
                     step = self._step(record)
                     for start in range(0, record.num_rows, step):
                         yield self._batch(record.slice(start, step))
-        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        except MemoryError as error:
+            raise self._stop(
+                "too_expensive",
+                f"The data after row {self.info.rows:,} needs more memory than reading may take. Write the file with "
+                "smaller row groups, pages and values.",
+            ) from error
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise self._stop(
                 "corrupt",
                 f"The data after row {self.info.rows:,} cannot be read: the file is damaged. Export it again.",
@@ -88,9 +122,15 @@ class ParquetReader:
         """How many rows may be turned into Python values at once."""
         longest = 1
         for name, array in zip(record.schema.names, record.columns, strict=True):
-            if not pa.types.is_dictionary(array.type) or not len(array.dictionary):
+            kind = array.type
+            if pa.types.is_dictionary(kind):
+                size = _longest(pc.binary_length(array.dictionary)) if len(array.dictionary) else 0
+            elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+                size = _longest(pc.binary_length(array))
+            elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+                size = 8 * _longest(pc.list_value_length(array))
+            else:
                 continue
-            size = pc.max(pc.binary_length(array.dictionary)).as_py() or 0
             if size > self.limits.max_cell * 4:
                 raise self._stop(
                     "cell_too_large",
@@ -100,12 +140,27 @@ class ParquetReader:
             longest = max(longest, size)
         return max(1, min(self.limits.batch_rows, self.limits.batch_bytes // longest))
 
-    def _dictionary_columns(self) -> list[str]:
-        # A dictionary page can blow one long value up a million times; kept as a dictionary it stays small.
-        schema = pq.read_schema(self.path)
-        return [
-            field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    def _layout(self, file: pq.ParquetFile) -> tuple[list[str], int]:
+        """Columns to be kept as dictionaries, and rows to decode at a time.
+
+        A dictionary page can blow one long value up a million times; kept as a dictionary it stays small. Arrow cannot
+        do so for delta encodings, which share beginnings instead: few of those rows are decoded at a time.
+        """
+        meta = file.metadata
+        delta: set[str] = set()
+        shared = False
+        for group in range(meta.num_row_groups):
+            for index in range(meta.num_columns):
+                chunk = meta.row_group(group).column(index)
+                if any(encoding.startswith("DELTA") for encoding in chunk.encodings):
+                    delta.add(chunk.path_in_schema.split(".")[0])
+                    shared = shared or "DELTA_BYTE_ARRAY" in chunk.encodings
+        names = [
+            field.name
+            for field in file.schema_arrow
+            if (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)) and field.name not in delta
         ]
+        return names, min(self.limits.batch_rows, _SHARED_ROWS) if shared else self.limits.batch_rows
 
     def _batch(self, record: pa.RecordBatch) -> Batch:
         rows = record.num_rows
@@ -144,6 +199,10 @@ class ParquetReader:
                 self.log.add(Problem(self.name, code, message, row=number, column=name))
         self.info.rows += rows
         return Batch(columns, rows)
+
+
+def _longest(lengths: pa.Array) -> int:
+    return int(pc.max(lengths).as_py() or 0)
 
 
 def _holds_binary(kind: pa.DataType) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from apps.datasets.reading.limits import Limits
 from apps.datasets.reading.problems import Problem, ProblemLog
 
 _SAMPLE = 64 * 1024
+_PIECE = 1024 * 1024
 # UTF-32 before UTF-16: the little-endian mark of the one begins with that of the other.
 _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -20,6 +22,11 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# Bytes that windows-1252 (and so Latin-1 text) uses beyond ASCII.
+_LEGACY = frozenset(range(0xA0, 0x100)) | frozenset(range(0x80, 0xA0)) - {0x81, 0x8D, 0x8F, 0x90, 0x9D}
+_CONTROLS = frozenset(range(0x20)) - {0x09, 0x0A, 0x0D}
+_MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+LEGACY = "windows-1252"
 _BINARY_MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive (or a spreadsheet)"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -46,8 +53,12 @@ class TextForm:
     bare_carriage_returns: bool
 
 
-def detect(path: Path, name: str, log: ProblemLog) -> TextForm:
-    """Find the encoding from the byte-order mark, or from where the zero bytes lie; UTF-8 otherwise."""
+def detect(path: Path, name: str, log: ProblemLog, *, legacy: bool = False) -> TextForm:
+    """Find the encoding from the byte-order mark, or from where the zero bytes lie; UTF-8 otherwise.
+
+    ``legacy``: where the first text beyond ASCII is not UTF-8 but can be Latin-1, it is taken for windows-1252, as
+    spreadsheets write it. (JSON is UTF-8 by its definition.)
+    """
     with path.open("rb") as handle:
         sample = handle.read(_SAMPLE)
     if not sample.strip():
@@ -58,8 +69,8 @@ def detect(path: Path, name: str, log: ProblemLog) -> TextForm:
                 Problem(
                     name,
                     "wrong_format",
-                    f"This is {what}, not a text file. Upload the unpacked CSV, JSONL or "
-                    "Parquet file under its own extension.",
+                    f"This is {what}, not a text file. Upload the CSV, JSONL or Parquet file under its own "
+                    "extension (a compressed one as .csv.gz, .jsonl.zst and the like).",
                 )
             )
     for mark, encoding in _MARKS:
@@ -71,7 +82,25 @@ def detect(path: Path, name: str, log: ProblemLog) -> TextForm:
         return TextForm("utf-16-le", 0, True)
     if half and zeros_even > 0.4 * half and zeros_odd < 0.05 * half:
         return TextForm("utf-16-be", 0, True)
+    if legacy and _is_legacy(path):
+        return TextForm(LEGACY, 0, _bare_returns(sample))
     return TextForm("utf-8", 0, _bare_returns(sample))
+
+
+def _is_legacy(path: Path) -> bool:
+    with path.open("rb") as handle:
+        while chunk := handle.read(_PIECE):
+            if chunk.isascii():
+                continue
+            chunk += handle.readline(_PIECE)  # to the end of a line, so that no character is cut in two
+            try:
+                chunk.decode("utf-8")
+            except UnicodeDecodeError:
+                present = set(chunk)
+                high = {byte for byte in present if byte > 0x7F}
+                return not _MULTIBYTE.search(chunk) and high <= _LEGACY and not present & _CONTROLS
+            return False
+    return False
 
 
 def _bare_returns(sample: bytes) -> bool:
@@ -89,9 +118,10 @@ class Lines:
     def __init__(self, path: Path, name: str, form: TextForm, limits: Limits, log: ProblemLog) -> None:
         self.path, self.name, self.form, self.limits, self.log = path, name, form, limits, log
         self.number = 0
+        self.position = 0  # bytes read so far, for progress
 
     def __iter__(self) -> Iterator[str | None]:
-        if self.form.encoding == "utf-8" and not self.form.bare_carriage_returns:
+        if self.form.encoding in ("utf-8", LEGACY) and not self.form.bare_carriage_returns:
             return self._binary()
         return self._decoded()
 
@@ -115,6 +145,10 @@ class Lines:
                 if len(raw) > limit:
                     raise self._too_long()
                 self.number += 1
+                self.position += len(raw)
+                if self.form.encoding == LEGACY:
+                    yield self._legacy(raw)
+                    continue
                 try:
                     yield raw.decode("utf-8")
                 except UnicodeDecodeError as error:
@@ -128,6 +162,26 @@ class Lines:
                         )
                     )
                     yield None
+
+    def _legacy(self, raw: bytes) -> str | None:
+        """The line as windows-1252, unless it is UTF-8: then the file mixes encodings, and neither reading is right."""
+        if raw.isascii():
+            return raw.decode("ascii")
+        if not _MULTIBYTE.search(raw):
+            try:
+                return raw.decode(LEGACY)
+            except UnicodeDecodeError:
+                pass
+        self.log.add(
+            Problem(
+                self.name,
+                "encoding",
+                "The line is in another encoding than those before it (which are Latin-1). Save the file as UTF-8 and "
+                "upload it again.",
+                line=self.number,
+            )
+        )
+        return None
 
     def _decoded(self) -> Iterator[str | None]:
         limit = self.limits.max_line
@@ -152,4 +206,5 @@ class Lines:
                     if len(line) > limit:
                         raise self._too_long()
                     self.number += 1
+                    self.position = raw.tell()
                     yield line

@@ -23,7 +23,11 @@ _CHUNK = 1024 * 1024
 
 def limits() -> Limits:
     """What an upload may demand, from the settings."""
-    return Limits(max_cell=settings.DATASETS_MAX_CELL_CHARACTERS, max_columns=settings.DATASETS_MAX_COLUMNS)
+    return Limits(
+        max_cell=settings.DATASETS_MAX_CELL_CHARACTERS,
+        max_columns=settings.DATASETS_MAX_COLUMNS,
+        max_unpacked=settings.DATASETS_MAX_UNPACKED_BYTES,
+    )
 
 
 @contextmanager

@@ -23,7 +23,9 @@ from apps.core.storage import StoredObject, file_chunks, safe_filename, store
 from apps.core.uploads.finishing import uploads_finish
 from apps.core.uploads.sessions import upload_cancel, upload_store_whole
 from apps.datasets.models import Dataset, DatasetCheck, DatasetFile
-from apps.datasets.reading import EXTENSIONS, DataRefused, IncomingFile, ReadResult, file_format, read_files
+from apps.datasets.reading import EXTENSIONS, DataRefused, IncomingFile, ReadResult, file_format
+from apps.datasets.reading.apart import read_bounded
+from apps.datasets.reading.unpacking import COMPRESSIONS
 from apps.datasets.selectors import dataset_get
 from apps.datasets.services.access import dataset_locked, require_draft
 from apps.datasets.services.checks import check_start
@@ -158,7 +160,14 @@ def content_read(
         incoming = [IncomingFile(name, stack.enter_context(store().local_path(key))) for name, key in keys.items()]
         target = folder / "rows.parquet"
         try:
-            result = read_files(incoming, dataset.type, target, limits(), progress)
+            result = read_bounded(
+                incoming,
+                dataset.type,
+                target,
+                limits(),
+                memory_bytes=settings.DATASETS_READ_MEMORY_BYTES,
+                progress=progress,
+            )
         except DataRefused as refused:
             raise _refusal(refused) from refused
         with target.open("rb") as handle:
@@ -178,8 +187,11 @@ def checked_names(sent: Sequence[str]) -> list[str]:
         name = safe_filename(text)
         if file_format(name) is None:
             known = ", ".join(EXTENSIONS)
+            packed = ", ".join(COMPRESSIONS)
             raise ValidationFailed.field(
-                "files", "file_type", f"“{name}” is of a kind that is not taken. Upload one of {known}."
+                "files",
+                "file_type",
+                f"“{name}” is of a kind that is not taken. Upload one of {known}, or one of them as {packed}.",
             )
         if name in names:
             raise ValidationFailed.field("files", "duplicate_name", f"Two files are named “{name}”. Rename one.")

@@ -19,7 +19,7 @@ from apps.datasets.filters import DatasetPageFilter
 from apps.datasets.forms import DatasetCreateForm, DatasetForm, SharingForm, sheet_initial
 from apps.datasets.gates import dataset_gates
 from apps.datasets.models import Dataset
-from apps.datasets.reading import EXTENSIONS
+from apps.datasets.reading import ACCEPTED
 from apps.datasets.reports import validation_report
 from apps.datasets.services.lifecycle import KIND
 from apps.datasets.types import DatasetStatus, PiiStatus, required_columns_help
@@ -122,7 +122,7 @@ class DatasetDetailView(VisibleDetailView):
             "pii": pii_rows(report["pii_scan"]),
             **marks_context(self.actor, dataset),
             "required": required_columns_help(dataset.type),
-            "accept": ",".join(EXTENSIONS),
+            "accept": ",".join(ACCEPTED),
         }
 
     def _review(self, dataset: Dataset) -> dict[str, Any]:
