@@ -11,6 +11,7 @@ from apps.core.models import Visibility
 from apps.core.permissions import teams_where
 from apps.datasets.datasheet import MAX_TEXT, SHEET_FIELDS, SHEET_KEY, sheet_of, with_sheet
 from apps.datasets.models import Dataset
+from apps.datasets.registry import metric_names
 from apps.datasets.splitting import MAX_SEED, PARTS
 from apps.datasets.types import DATASET_TYPE_LABELS, DatasetType
 
@@ -60,12 +61,21 @@ class DatasetForm(forms.Form):
     contact = forms.CharField(
         required=False, label="Contact", max_length=MAX_TEXT, help_text="A person or team that answers questions."
     )
+    metrics = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Only for a benchmark: what every evaluation on it reports. None: what each evaluation asks for.",
+    )
     metadata = forms.JSONField(
         required=False, label="Further metadata", widget=_JSON, help_text="Any JSON object; kept as it is."
     )
 
-    identity: tuple[str, ...] = ("name", "change_log", "visibility", "storage_uri")
+    identity: tuple[str, ...] = ("name", "change_log", "visibility", "storage_uri", "metrics")
     sheet = tuple(field.name for field in SHEET_FIELDS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        assert_choice(self.fields["metrics"]).choices = [(name, name) for name in metric_names()]
 
     def clean_metadata(self) -> Any:
         """An empty field is an empty object."""
@@ -103,7 +113,7 @@ class DatasetCreateForm(DatasetForm):
         help_text="Decides which columns the files must have.",
     )
     owner_team = forms.ChoiceField(label="Team")
-    identity = ("name", "version", "type", "owner_team", "change_log", "visibility", "storage_uri")
+    identity = ("name", "version", "type", "owner_team", "change_log", "visibility", "storage_uri", "metrics")
 
     def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,7 @@
-"""Where apps above say why a dataset must not be deleted. They register in their ``AppConfig.ready()``."""
+"""What apps above say about datasets: why one must not be deleted, which metrics a benchmark can ask for.
+
+They register in their ``AppConfig.ready()``.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ class Blocker:
 ChangeListener = Callable[[UUID], None]
 BlockerSource = Callable[["Dataset"], Sequence[Blocker]]
 _sources: list[BlockerSource] = []
+MetricNames = Callable[[], Sequence[str]]
+_metric_names: list[MetricNames] = []
 _change_listeners: list[ChangeListener] = []
 
 
@@ -37,6 +42,17 @@ def delete_blockers(dataset: Dataset) -> Iterator[Blocker]:
     """Everything that depends on ``dataset``, from all registered apps."""
     for source in _sources:
         yield from source(dataset)
+
+
+def register_metric_names(source: MetricNames) -> MetricNames:
+    """Say which metrics evaluations can report; the last registration counts."""
+    _metric_names[:] = [source]
+    return source
+
+
+def metric_names() -> list[str]:
+    """Names of the metrics that a benchmark's set can hold; empty where nothing evaluates."""
+    return [name for source in _metric_names for name in source()]
 
 
 def register_change_listener(listener: ChangeListener) -> ChangeListener:

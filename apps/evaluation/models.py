@@ -23,6 +23,9 @@ class EvaluationRun(TeamOwnedModel):
     dataset = models.ForeignKey("datasets.Dataset", on_delete=models.PROTECT, related_name="+")
     model_digest = models.CharField(max_length=64, help_text="Hash over the files that were evaluated.")
     dataset_digest = models.CharField(max_length=64, help_text="Hash of the rows that were used.")
+    dataset_content_digest = models.CharField(
+        max_length=64, blank=True, default="", help_text="Hash of rows and columns; empty for runs before it was kept."
+    )
     source_run = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="reused_by")
     batch_id = models.UUIDField(null=True, blank=True, help_text="Shared by runs that were started together.")
     run_type = models.CharField(max_length=16, choices=RunType)

@@ -22,6 +22,7 @@ from apps.evaluation.models import EvaluationRun
 from apps.evaluation.types import LINEAGE_KIND, OWNER_TYPE, RUN_ACTIVE
 from apps.governance.labels import resource_labels
 from apps.governance.types import GateResult
+from workers.contracts import Metric
 
 PANEL_RUNS = 8
 BUNDLE_RUNS = 500
@@ -39,6 +40,7 @@ def register() -> None:
     catalog.register_lineage_kind(LINEAGE_KIND, selectors.lineage_nodes)
     catalog.register_delete_blockers(model_blockers)
     datasets.register_delete_blockers(dataset_blockers)
+    datasets.register_metric_names(metric_names)
 
 
 def workload_changed(workload: Workload, previous_state: str) -> None:
@@ -105,6 +107,11 @@ def model_blockers(model: ModelEntry) -> Iterator[Blocker]:
     """A model that is being evaluated stays."""
     for run in EvaluationRun.objects.filter(model=model, status__in=sorted(RUN_ACTIVE)).select_related("dataset"):
         yield Blocker("evaluation_run", str(run.pk), f"{run.get_run_type_display()} on {run.dataset}, {run.status}")
+
+
+def metric_names() -> list[str]:
+    """What a benchmark can ask for."""
+    return [metric.value for metric in Metric]
 
 
 def dataset_blockers(dataset: Dataset) -> list[datasets.Blocker]:

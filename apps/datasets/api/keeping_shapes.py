@@ -32,7 +32,7 @@ class BlockerSerializer(ApiSerializer):
 
     kind = serializers.CharField()
     id = serializers.CharField()
-    label = serializers.CharField()
+    name = serializers.CharField(source="label")
 
 
 class DerivedNameSerializer(ApiSerializer):

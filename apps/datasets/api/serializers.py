@@ -55,6 +55,7 @@ class DatasetSerializer(ApiSerializer):
     submitted_by = UsernameField()
     submitted_at = serializers.DateTimeField(allow_null=True)
     retention_until = serializers.DateField(allow_null=True)
+    metrics = serializers.JSONField(source="metric_set")
     approved_by = UsernameField()
     approved_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
@@ -129,6 +130,7 @@ class DatasetCreateSerializer(ApiSerializer):
     storage_uri = serializers.CharField(required=False, allow_blank=True, allow_null=True, default="", max_length=2000)
     visibility = serializers.ChoiceField(choices=["team", "organisation"], required=False, default="team")
     status = serializers.CharField(required=False, default="draft")
+    metrics = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=50)
 
 
 class DatasetUpdateSerializer(ApiSerializer):
@@ -141,6 +143,7 @@ class DatasetUpdateSerializer(ApiSerializer):
     metadata = StrictJSONObject(required=False)
     storage_uri = serializers.CharField(required=False, allow_blank=True, max_length=2000)
     visibility = serializers.ChoiceField(choices=["team", "organisation"], required=False)
+    metrics = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=50)
 
 
 class StatusSerializer(ApiSerializer):
@@ -179,7 +182,7 @@ class RepairSerializer(ApiSerializer):
     """Which repair; ``columns`` is a list of names, or for ``cast`` an object of names and types."""
 
     kind = serializers.ChoiceField(choices=[kind.value for kind in RepairKind])
-    columns = serializers.JSONField(required=False, default=list)
+    columns = serializers.JSONField(required=False, default=dict)
     version = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
 
     def validate_columns(self, value: Any) -> Any:

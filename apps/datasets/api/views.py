@@ -53,6 +53,7 @@ class DatasetListView(ApiView):
             storage_uri=fields["storage_uri"] or "",
             visibility=fields["visibility"],
             status=fields["status"],
+            metrics=fields.get("metrics"),
         )
         return self.success(_detail(request, dataset), f"Dataset {dataset} created. Upload its files next.")
 

@@ -4,6 +4,7 @@ from apps.datasets.services.checks import check_run, check_start, dataset_check_
 from apps.datasets.services.comparing import Comparison, dataset_compare
 from apps.datasets.services.comparisons import comparison_run, comparisons_reconcile
 from apps.datasets.services.content import (
+    content_digest,
     dataset_materialise,
     dataset_require_usable,
     expiry_errors,
@@ -49,6 +50,7 @@ __all__ = [
     "checks_reconcile",
     "comparison_run",
     "comparisons_reconcile",
+    "content_digest",
     "dataset_check_request",
     "dataset_compare",
     "dataset_create",

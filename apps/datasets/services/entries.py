@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -17,6 +17,7 @@ from apps.datasets.datasheet import sheet_fault
 from apps.datasets.models import Dataset
 from apps.datasets.retention import retention_end
 from apps.datasets.services.access import dataset_locked, require_draft
+from apps.datasets.services.metric_sets import metric_set_checked
 from apps.datasets.types import DatasetStatus, DatasetType
 from apps.governance.services import authorize
 
@@ -54,11 +55,13 @@ def dataset_create(
     team: Team | None = None,
     source_dataset: Dataset | None = None,
     derivation: dict[str, Any] | None = None,
+    metrics: Sequence[str] | None = None,
 ) -> Dataset:
     """Register a new dataset (a draft without files).
 
     ``owner_team`` is a team's slug, name or id; without it the one team in which ``actor`` may create is
-    taken. ``storage_uri`` is recorded as provenance and never read from.
+    taken. ``storage_uri`` is recorded as provenance and never read from. ``metrics`` is the metric set of a benchmark;
+    what is derived from one has its source's.
 
     Raises ValidationFailed (naming every wrong field), PermissionRefused, or Conflict (the version exists; or
     a ``status`` that cannot be had by creating).
@@ -73,6 +76,11 @@ def dataset_create(
         storage_uri=storage_uri,
         visibility=visibility,
     )
+    if metrics is None:
+        metric_set = list(source_dataset.metric_set) if source_dataset is not None else []
+    else:
+        metric_set, wrong = metric_set_checked(metrics, dataset_type)
+        errors += wrong
     if team is None:
         team = _owner_team(actor, owner_team, errors)
     if errors:
@@ -96,6 +104,7 @@ def dataset_create(
         visibility=visibility,
         source_dataset=source_dataset,
         derivation=derivation or {},
+        metric_set=metric_set,
         created_at=clock.now(),
     )
     dataset.retention_until = retention_end(dataset)
@@ -111,7 +120,7 @@ def dataset_create(
 
 
 def dataset_update(*, actor: User | None, dataset_id: object, **changes: Any) -> Dataset:
-    """Change the description of a draft: name, version, type, change_log, metadata, storage_uri, visibility.
+    """Change the description of a draft: name, version, type, change_log, metadata, storage_uri, visibility, metrics.
 
     Version and type are fixed once files are there. Visibility may change at any time: it is no part of what
     was approved. Raises NotFound, PermissionRefused, ValidationFailed, Conflict.
@@ -121,7 +130,16 @@ def dataset_update(*, actor: User | None, dataset_id: object, **changes: Any) ->
         dataset = dataset_locked(actor=actor, dataset_id=dataset_id, action="dataset.change", context=changes)
         if set(changes) - {"visibility"}:
             require_draft(dataset, "be changed")
+        metrics = changes.pop("metrics", None)
         errors = _field_errors(**changes)
+        if metrics is not None or "type" in changes:
+            # A type that is no benchmark's any more takes no metrics along.
+            asked = metrics if metrics is not None else []
+            wanted, wrong = metric_set_checked(asked, changes.get("type", dataset.type))
+            errors += wrong
+            if metrics is not None or changes["type"] != dataset.type:
+                dataset.metric_set = wanted
+                changes["metric_set"] = wanted
         for fixed in ("version", "type"):
             if dataset.has_files and fixed in changes and changes[fixed] != getattr(dataset, fixed):
                 errors.append(

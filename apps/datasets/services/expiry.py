@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import date, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -35,7 +36,7 @@ def retention_sweep() -> tuple[int, int]:
     return marked, _delete_given_up(today)
 
 
-def _mark(pk: object) -> bool:
+def _mark(pk: UUID) -> bool:
     with transaction.atomic():
         dataset = Dataset.objects.select_for_update(of=("self",)).select_related("team").filter(pk=pk).first()
         if dataset is None or dataset.expired_at is not None or not dataset.is_expired:

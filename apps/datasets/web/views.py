@@ -218,6 +218,7 @@ class DatasetCreateView(_DatasetFormView):
             "name": dataset.name,
             "version": "",
             "type": dataset.type,
+            "metrics": dataset.metric_set,
             "owner_team": dataset.team.slug,
             **sheet_initial(dataset),
             "storage_uri": dataset.provenance_uri,
@@ -251,6 +252,7 @@ class DatasetUpdateView(_DatasetFormView):
             "change_log": dataset.change_log,
             "visibility": dataset.visibility,
             "storage_uri": dataset.provenance_uri,
+            "metrics": dataset.metric_set,
             **sheet_initial(dataset),
         }
 

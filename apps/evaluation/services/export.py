@@ -39,6 +39,7 @@ def _json(run: EvaluationRun) -> Iterator[str]:
         "dataset": {"id": str(run.dataset_id), "name": run.dataset.name, "version": run.dataset.version},
         "modelFilesDigest": run.model_digest,
         "datasetRowsDigest": run.dataset_digest,
+        "datasetContentDigest": run.dataset_content_digest or None,
         "runType": run.run_type,
         "status": run.status,
         "seed": run.seed,

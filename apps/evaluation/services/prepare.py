@@ -15,7 +15,7 @@ from apps.compute.services import workload_submit
 from apps.compute.types import WorkloadKind, WorkloadSpec
 from apps.core.errors import DomainError
 from apps.core.transitions import transition
-from apps.datasets.services import dataset_materialise
+from apps.datasets.services import content_digest, dataset_materialise
 from apps.evaluation.models import EvaluationRun
 from apps.evaluation.selectors import model_files_digest, run_folder
 from apps.evaluation.types import OWNER_TYPE, RUN_TRANSITIONS, RunStatus
@@ -71,7 +71,8 @@ def _written(run: EvaluationRun, folder: Path) -> Path:
     """Model, dataset and spec on disk; returns the spec's path. Raises DomainError for what cannot work."""
     if model_files_digest(run.model) != run.model_digest:
         raise DomainError(f"The files of {run.model} changed after the evaluation was started. Start a new one.")
-    if run.dataset.rows_sha256 != run.dataset_digest:
+    pinned = run.dataset_content_digest
+    if run.dataset.rows_sha256 != run.dataset_digest or (pinned and content_digest(run.dataset) != pinned):
         raise DomainError(f"{run.dataset} changed after the evaluation was started. Start a new one.")
     shutil.rmtree(folder, ignore_errors=True)
     model_dir = model_materialise(model=run.model, destination=folder / "model")

@@ -22,6 +22,7 @@ from apps.core.permissions import can
 from apps.core.tasks import enqueue
 from apps.datasets.models import Dataset
 from apps.datasets.selectors import dataset_get
+from apps.datasets.services import content_digest, expiry_errors
 from apps.datasets.types import DatasetStatus, PiiStatus
 from apps.evaluation.models import EvaluationRun
 from apps.evaluation.rubric import DEFAULT_RUBRIC, Rubric, rubric_from
@@ -106,7 +107,7 @@ def run_start(
     authorize(actor=actor, action="evaluation_run.start", team=team, context={"runType": run_type})
     plan = _planned(
         run_type=run_type,
-        metrics=metrics,
+        metrics=_metrics_on(dataset, metrics),
         sample_size=sample_size,
         seed=seed,
         max_new_tokens=max_new_tokens,
@@ -130,6 +131,7 @@ def run_start(
         dataset=dataset,
         model_digest=files_digest,
         dataset_digest=dataset.rows_sha256,
+        dataset_content_digest=content_digest(dataset),
         source_run=source,
         batch_id=batch_id,
         run_type=plan.run_type,
@@ -208,6 +210,24 @@ def _within(field: str, value: int | None, low: int, high: int) -> int | None:
     return value
 
 
+def _metrics_on(dataset: Dataset, names: Sequence[str] | None) -> Sequence[str] | None:
+    """The metrics of a benchmark that has its own: those, so that all runs on it compare; or some of them."""
+    if not dataset.metric_set:
+        return names
+    if names is None:
+        return list(dataset.metric_set)
+    own = {name.lower() for name in dataset.metric_set}
+    outside = [str(name) for name in names if str(name).lower() not in own]
+    if outside:
+        raise ValidationFailed.field(
+            "metrics",
+            "not_in_benchmark",
+            f"{dataset} is measured by {', '.join(dataset.metric_set)}, not by {outside[0][:60]!r}. "
+            "Choose among these, or leave metrics out.",
+        )
+    return names
+
+
 def _metrics(names: Sequence[str] | None) -> list[str]:
     if names is None:
         return [metric.value for metric in DEFAULT_METRICS]
@@ -245,6 +265,7 @@ def _require_evaluable(model: ModelEntry, dataset: Dataset) -> None:
     elif dataset.pii_scan_status != PiiStatus.CLEAN:
         message = f"The PII scan of {dataset} is {dataset.pii_scan_status}; it must be clean. Make a redacted version."
         errors.append(FieldError("datasetId", "pii_not_clean", message))
+    errors += [FieldError("datasetId", error.code, error.message) for error in expiry_errors(dataset)]
     if dataset.status == DatasetStatus.REJECTED:
         errors.append(FieldError("datasetId", "rejected", f"{dataset} was rejected by a reviewer."))
     if errors:

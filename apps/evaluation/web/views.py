@@ -24,7 +24,7 @@ from apps.evaluation.models import EvaluationRun, EvaluationSample
 from apps.evaluation.rubric import Rubric
 from apps.evaluation.services import ReviewInput
 from apps.evaluation.types import RUN_WORKING, WITH_METRICS, WITH_REVIEW, RunStatus, RunType
-from workers.contracts import Metric
+from workers.contracts import DEFAULT_METRICS, Metric
 
 SAMPLES_PER_PAGE = 20
 _NO_FRACTIONS = frozenset({Metric.BLEU.value, Metric.PERPLEXITY.value})
@@ -158,11 +158,16 @@ class RunCreateView(ServiceFormView):
             model_id=data["model"].pk,
             dataset_id=data["dataset"].pk,
             run_type=kind,
-            metrics=data["metrics"] if kind in WITH_METRICS else None,
+            metrics=_chosen(data["metrics"]) if kind in WITH_METRICS else None,
             sample_size=data["sample_size"],
             seed=data["seed"],
             rubric=data["rubric"] if kind in WITH_REVIEW else None,
         )
+
+
+def _chosen(metrics: list[str]) -> list[str] | None:
+    """The boxes as they come ticked are no choice: then the benchmark's own metrics count, where it has some."""
+    return None if set(metrics) == {metric.value for metric in DEFAULT_METRICS} else metrics
 
 
 class RunReviewStartView(ServiceActionView):
