@@ -26,7 +26,7 @@ def export_panel(actor: User, model: ModelEntry) -> Panel | None:
     command = ""
     if served:
         command = (
-            f"HF_ENDPOINT={settings.PUBLIC_URL}/hf HF_TOKEN=… "
+            f"export HF_ENDPOINT={settings.PUBLIC_URL}/hf HF_TOKEN=…\n"
             f"hf download {repository_id(model)} --revision {model.version}"
         )
     context = {
@@ -48,4 +48,4 @@ def connection_panel(actor: User, model: ModelEntry) -> Panel | None:
         "may_test": can(actor, action_for("change", model.type), model),
         "tested_model": model,
     }
-    return Panel("Provider", "catalog/_connection_panel.html", context, order=10)
+    return Panel("Connection", "catalog/_connection_panel.html", context, order=10)

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.apps import apps
 from django.conf import settings
 from django.db import models, transaction
+from django.utils.encoding import force_bytes
 
 from apps.core.errors import InfrastructureError
 
@@ -25,7 +26,7 @@ _columns: dict[str, tuple[str, str]] = {}
 def _keys() -> list[Fernet]:
     derived = []
     for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
-        digest = hashlib.sha256(b"llmops-encryption:" + secret.encode()).digest()
+        digest = hashlib.sha256(b"llmops-encryption:" + force_bytes(secret)).digest()
         derived.append(base64.urlsafe_b64encode(digest).decode())
     return [Fernet(key) for key in dict.fromkeys([*settings.ENCRYPTION_KEYS, *derived])]
 

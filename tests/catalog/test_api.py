@@ -346,7 +346,8 @@ def test_versions_and_comparison(cast: Cast, api: Api) -> None:
     assert {row["key"]: row["change"] for row in answer["files"]} == {
         "README.md": "added", "config.json": "same", "model.safetensors": "same", "tokenizer.json": "same",
     }  # fmt: skip
-    assert answer["metadata"] == [{"key": "extra.a", "left": None, "right": 1, "change": "added"}]
+    assert {"key": "extra.a", "left": None, "right": 1, "change": "added"} in answer["metadata"]
+    assert {"key": "description", "left": None, "right": "# Hi", "change": "added"} in answer["metadata"]
     assert {row["key"] for row in answer["entry"] if row["change"] == "changed"} == {"version"}
     hidden = make_model(cast.eve, cast.research)
     assert ada.get(f"/catalog/models/{first.pk}/compare/{hidden.pk}").status_code == 404

@@ -60,7 +60,7 @@ class Client:
 def application(pieces: Iterator[bytes], *, workers: int = 1) -> SendingMiddleware:
     """A WSGI application that hands *pieces* over when there is a query, and answers by itself otherwise."""
 
-    def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
         if environ["QUERY_STRING"]:
             environ["asgi.scope"]["extensions"][SENDER].take(pieces)

@@ -16,7 +16,14 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops.settings.test")
 django.setup()
 
-from apps.catalog.services import model_publish, model_sign_run  # noqa: E402
+from apps.catalog.models import ModelEntry, ModelImport  # noqa: E402
+from apps.catalog.services import (  # noqa: E402
+    model_export_run,
+    model_export_start,
+    model_publish,
+    model_sign_run,
+    model_test_connection,
+)
 from apps.catalog.services.signing import signature_request  # noqa: E402
 from apps.core import clock  # noqa: E402
 from apps.datasets.services import dataset_submit  # noqa: E402
@@ -24,7 +31,7 @@ from apps.governance.services import notices_send, usage_record_many  # noqa: E4
 from apps.governance.types import UsageEntry  # noqa: E402
 from apps.training.models import TrainingJob  # noqa: E402
 from apps.training.services import metrics_record  # noqa: E402
-from tests.catalog.support import make_model, make_ready  # noqa: E402
+from tests.catalog.support import CARD, EXTERNAL, make_model, make_ready  # noqa: E402
 from tests.evaluation.support import RUBRIC, make_benchmark, make_reviewed, make_run, start  # noqa: E402
 from tests.factories.datasets import clean_rows, make_approved_dataset, make_dataset, pii_rows  # noqa: E402
 from tests.factories.training import make_base_model, make_job  # noqa: E402
@@ -60,6 +67,7 @@ def make_world(cast: Cast) -> dict[str, Any]:
         **_training(cast, approved, base),
         **_evaluations(cast, ready, base),
     }
+    made |= _transfers(cast, base)
     endpoint = answering_endpoint(base, url="http://127.0.0.1:9", upstream_model="base")
     made["endpoint"] = str(endpoint.pk)
     _usage(cast, base, made)
@@ -80,6 +88,49 @@ def _trust(cast: Cast, base: Any) -> None:
         text="The dataset tickets 1.0 was deleted. It cannot be deployed until it is approved again.",
         url=f"/models/{base.pk}/",
     )
+
+
+def _transfers(cast: Cast, base: Any) -> dict[str, str]:
+    """Imports in every state, a finished bundle, an external model whose provider was out of reach."""
+    common = {"team": cast.support, "created_by": cast.ada, "source": "hub", "revision": "main", "version": "1.0"}
+    files = [{"filename": f"model-{part}.safetensors", "size": 4 * 10**9, "done": part == 1} for part in (1, 2)]
+    ModelImport.objects.create(
+        **common,
+        repo_id="acme/large-model",
+        name="large-model",
+        status="running",
+        commit="c" * 40,
+        files=files,
+        bytes_total=8 * 10**9,
+        bytes_done=5 * 10**9,
+        message="model-2.safetensors (file 2 of 2): 5.0 GB of 8.0 GB",
+    )
+    ModelImport.objects.create(
+        **common,
+        repo_id="acme/gated-model",
+        name="gated-model",
+        status="failed",
+        error_code="gated",
+        message="acme/gated-model is gated: accept its terms and give the token of an account that has access.",
+    )
+    ModelImport.objects.create(
+        **common,
+        repo_id="acme/base",
+        name="support-base",
+        status="succeeded",
+        model=base,
+        skipped=["pytorch_model.bin", "onnx/model.onnx"],
+        message="4 files are registered.",
+    )
+    model_export_run(operation_id=model_export_start(actor=cast.ada, model_id=base.pk).pk)
+    external = make_model(
+        cast.ada, cast.support, name="hosted-assistant", type="external", metadata={**CARD, **EXTERNAL}
+    )
+    ModelEntry.objects.filter(pk=external.pk).update(
+        metadata={**external.metadata, "base_url": "http://127.0.0.1:9", "price": {"input_per_1m": 0.15}}
+    )
+    model_test_connection(actor=cast.ada, model_id=external.pk)
+    return {"external_model": str(external.pk)}
 
 
 def _training(cast: Cast, dataset: Any, base: Any) -> dict[str, str]:
