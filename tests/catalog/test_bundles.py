@@ -331,6 +331,10 @@ def test_bundle_needs_a_file_a_team_and_the_right(cast: Cast, api: Api) -> None:
     assert send(api(cast.ben), b"x").status_code == 403
     assert send(ada, b"x", ownerTeam="research").status_code == 400
     assert send(ada, b"x", visibility="world").status_code == 400
+    for field, value in (("ownerTeam", "a\0"), ("name", "a\0b"), ("name", "x" * 201), ("version", "one")):
+        assert send(ada, b"x", **{field: value}).status_code == 400, field
+    commit_now()
+    assert store().list("incoming") == []
     assert ada.post("/catalog/models/import", {"repoId": "acme/m", "version": "x"}).status_code == 400
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,7 +21,7 @@ from apps.catalog.services.imports import imports_resend
 from apps.catalog.tasks import transfers_reconcile
 from apps.core import clock
 from apps.core.models import AuditEvent, Operation
-from apps.core.storage import store
+from apps.core.storage import S3Store, store
 from tests.catalog.files import config, model_files, safetensors
 from tests.support.cast import Cast, commit_now
 from tests.support.fake_hub import FakeHub, Repository
@@ -482,3 +483,27 @@ def test_hostile_cards_do_not_stop_an_import(hub: FakeHub, cast: Cast, api: Api)
     model = ModelEntry.objects.get()
     assert "license" not in model.metadata
     assert model.metadata["huggingface_model_id"] == REPO
+
+
+@pytest.mark.s3
+def test_import_into_an_s3_store(hub: FakeHub, cast: Cast, api: Api, settings: Any, s3_server: Any) -> None:
+    """FR-001e: the same where files lie in S3; and a bundle of it."""
+    parts = urlsplit(s3_server.endpoint)
+    settings.STORAGE_URL = f"s3://{s3_server.access_key}:{s3_server.secret_key}@{parts.netloc}/import-test?tls=false"
+    found = store()
+    assert isinstance(found, S3Store)
+    found.storage.connection.meta.client.create_bucket(Bucket="import-test")
+    ada = api(cast.ada)
+    done = finish(ada, start(ada))
+    assert done["status"] == "succeeded", done["message"]
+    model = ModelEntry.objects.get()
+    assert model.scan_status == "safe"
+    assert found.list("incoming") == []
+    for file in model.files.all():
+        with found.open(file.storage_key) as content:
+            assert hashlib.sha256(content.read()).hexdigest() == file.sha256
+    operation = ada.post(f"/catalog/models/{model.pk}/export").data
+    commit_now()
+    result = ada.get(f"/operations/{operation['id']}").data["result"]
+    bundle = b"".join(ada.get(result["download"]).streaming_content)
+    assert hashlib.sha256(bundle).hexdigest() == result["sha256"]

@@ -327,3 +327,28 @@ def test_list_is_paged_by_link(cast: Cast, api: Any) -> None:
     second = caller.client.get(found.group(1).partition("testserver")[2], headers=caller.headers)
     assert [row["id"] for row in second.json()] == ["support/model-2"]
     assert caller.client.get("/hf/api/models?limit=x", headers=caller.headers).status_code == 400
+    odd = caller.client.get("/hf/api/models?author=%00support&search=%00", headers=caller.headers)
+    assert len(odd.json()) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"{", "application/json"),
+        (b"[]", "application/json"),
+        (b'{"paths": "x"}', "application/json"),
+        (b'{"paths": [1]}', "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"x", "multipart/form-data"),
+        (b"x", "multipart/form-data; boundary=\xff"),
+        (b"paths=a&" * 1_001, "application/x-www-form-urlencoded"),
+    ],
+)
+def test_unreadable_questions_about_paths_are_refused(cast: Cast, api: Any, body: bytes, kind: str) -> None:
+    """FR-001e: 400 in the Hub's form."""
+    make_approved(cast)
+    caller = api(cast.ada)
+    path = "/hf/api/models/support/support-base/paths-info/main"
+    answer = caller.client.post(path, body, content_type=kind, headers=caller.headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]

@@ -67,7 +67,7 @@ def _text(data: Any, name: str) -> str:
     head, *rest = name.split("_")
     camel = head + "".join(part.title() for part in rest)
     value = data.get(camel, data.get(name, ""))
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\x00" in value:
         raise ValidationFailed(f"{camel} must be text.", errors=[FieldError(camel, "invalid", "Send text.")])
     return value
 

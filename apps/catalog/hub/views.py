@@ -14,7 +14,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http.multipartparser import MultiPartParserError
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
@@ -86,6 +88,8 @@ class HubView(View):
         except DomainError as error:
             audit.record_denial(error)
             response = refusal(error)
+        except (SuspiciousOperation, MultiPartParserError, RequestDataTooBig) as error:
+            response = refusal(ValidationFailed(f"The request could not be read: {error}"))
         response.headers.setdefault("Cache-Control", "private, no-cache")
         response.headers.setdefault("Vary", "Authorization")
         return response
@@ -155,10 +159,12 @@ class ModelListView(HubView):
         limit, page = (_number(request.GET, name, default) for name, default in (("limit", LIST_LIMIT), ("p", 0)))
         limit = max(1, min(limit, LIST_MAXIMUM))
         models = approved_models(self.actor)
-        if author := request.GET.get("author", ""):
+        # PostgreSQL's text holds no NUL, so no name does.
+        author, search = (request.GET.get(name, "").replace("\x00", "") for name in ("author", "search"))
+        if author:
             models = models.filter(team__slug=author.lower())
-        if search := request.GET.get("search", ""):
-            models = models.filter(name__icontains=search.replace("\x00", ""))
+        if search:
+            models = models.filter(name__icontains=search)
         # One row per repository: its newest version.
         newest = models.order_by("team__slug", "name", "-version_key", "-approved_at").distinct("team__slug", "name")
         rows = list(newest[page * limit : (page + 1) * limit + 1])

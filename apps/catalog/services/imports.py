@@ -112,12 +112,12 @@ def import_from_bundle(
     """Accept the import of a bundle that lies in the store already; name and version default to the bundle's own."""
     team = import_team(actor=actor, owner_team=owner_team)
     errors: list[FieldError] = []
-    fields = {"name": name.strip(), "version": version.strip(), "model_visibility": visibility}
-    if visibility not in Visibility.values:
-        errors.append(FieldError("visibility", "invalid_choice", "visibility must be team or organisation."))
-    if fields["name"] and fields["version"]:
-        fields = _identity(team, fields["name"], fields["version"], ModelType.BASE, visibility, errors, taken=False)
-    _refuse(errors)
+    name, version = name.strip(), version.strip()
+    # What is left out comes from the bundle, and is checked when that has been read.
+    checked = _identity(
+        team, name or "bundle", version or DEFAULT_VERSION, ModelType.BASE, visibility, errors, taken=False
+    )
+    fields = {**checked, "name": name, "version": version}
     row = ModelImport(team=team, created_by=actor, source=ImportSource.BUNDLE, bundle_key=bundle_key, **fields)
     return _begin(actor, row, {"bundle": True})
 
