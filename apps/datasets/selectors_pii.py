@@ -14,7 +14,9 @@ from apps.core.permissions import can
 from apps.core.transitions import get_or_not_found
 from apps.datasets.models import Dataset, PiiMark, PiiRuleRecord, PiiRuleVersion
 from apps.datasets.pii import DEFAULT_RULES, TYPE_LABELS, PiiRule
+from apps.datasets.pii.names import NameRecogniser
 from apps.governance.services import authorize
+from apps.integrations.named_entities import entity_finder
 
 
 def pii_rules_visible_to(actor: User | None) -> QuerySet[PiiRuleRecord]:
@@ -78,6 +80,11 @@ def rule_of(row: PiiRuleRecord) -> PiiRule:
         )
     except ValueError as error:
         raise Conflict(f"The PII rule “{row.key}” cannot be used: {error}", code="bad_pii_rule") from error
+
+
+def name_recogniser() -> NameRecogniser | None:
+    """What finds names of people and places; None when that is switched off."""
+    return NameRecogniser(entity_finder()) if settings.DATASETS_PII_NER else None
 
 
 def type_label(pii_type: str) -> str:

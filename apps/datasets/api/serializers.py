@@ -271,6 +271,7 @@ class PiiScanSerializer(ApiSerializer):
     open_counts = serializers.JSONField()
     columns = serializers.JSONField()
     rules = serializers.CharField()
+    named_rows = serializers.IntegerField()
     locations = serializers.JSONField()
     recommendations = serializers.ListField(child=serializers.CharField())
 

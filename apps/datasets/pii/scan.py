@@ -30,6 +30,7 @@ _JSON_DOUBTS = r"[0-9][eE][+\-]?[0-9]|\\[u/]"
 _BUNDLE = 4
 # Rows at a time; a group of the rows file holds no more, and is bounded in bytes.
 _FRAME_ROWS = 65_536
+_NAMED_ROWS = 256
 
 
 class Recognised(Protocol):
@@ -273,8 +274,8 @@ def scan_rows(
     """
     active = tuple(rule for rule in rules if rule.confidence >= threshold)
     result = ScanResult()
-    for offset, frame in rows.frames(_FRAME_ROWS):
-        names = recogniser if offset < named_rows else None
+    for offset, frame, named in _pieces(rows, named_rows if recogniser is not None else 0):
+        names = recogniser if named else None
         affected: set[int] = set()
         for index, column in enumerate(rows.columns):
             plain = column.stored == "text" or column.kind in _NUMBERS
@@ -287,6 +288,18 @@ def scan_rows(
         if progress:
             progress(result.rows)
     return result
+
+
+def _pieces(rows: RowsFile, named: int) -> Iterator[tuple[int, pl.DataFrame, bool]]:
+    """Frames with the number of their first row, and whether names are looked for in them: the first ``named`` rows
+    come in small ones, so that progress is seen."""
+    for offset, frame in rows.frames(_FRAME_ROWS):
+        head = max(0, min(named - offset, frame.height))
+        for start in range(0, head, _NAMED_ROWS):
+            piece = frame.slice(start, min(_NAMED_ROWS, head - start))
+            yield offset + start, piece, True
+        if head < frame.height:
+            yield offset + head, frame.slice(head), False
 
 
 def _note(result: ScanResult, keep: int, key: bytes, column: str, row: int, path: str, found: Iterable[Span]) -> None:

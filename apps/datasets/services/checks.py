@@ -22,7 +22,7 @@ from apps.datasets.models import Dataset, DatasetCheck, PiiFinding
 from apps.datasets.pii import PiiRule, ScanResult, rules_digest, scan_rows
 from apps.datasets.quality import Quality, examine
 from apps.datasets.reading import RowsFile
-from apps.datasets.selectors_pii import finding_key, pii_rules_for, type_label
+from apps.datasets.selectors_pii import finding_key, name_recogniser, pii_rules_for, type_label
 from apps.datasets.services.access import dataset_locked
 from apps.datasets.services.content import rows_opened
 from apps.datasets.services.marks import marks_apply
@@ -172,6 +172,8 @@ def _examine(
         keep=settings.DATASETS_PII_FINDINGS,
         threshold=settings.DATASETS_PII_CONFIDENCE,
         key=finding_key(),
+        recogniser=name_recogniser(),
+        named_rows=settings.DATASETS_PII_NER_ROWS,
         progress=lambda done: scanned(done, total),
     )
     return statistics, quality, scan
@@ -238,6 +240,7 @@ def _pii_summary(scan: ScanResult, rules: Sequence[PiiRule]) -> dict[str, Any]:
         "kept": len(scan.findings),
         "rows": scan.rows,
         "rowsAffected": scan.rows_affected,
+        "rowsNamed": scan.rows_named,
         "byType": dict(scan.by_type.most_common()),
         "byColumn": [
             {

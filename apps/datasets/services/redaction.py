@@ -18,10 +18,10 @@ from apps.core import audit, versions
 from apps.core.errors import Conflict
 from apps.core.storage import file_chunks
 from apps.datasets.models import Dataset
-from apps.datasets.pii import PiiRule, candidates, redact, redact_value, rules_digest
+from apps.datasets.pii import PiiRule, Recogniser, candidates, redact, redact_value, rules_digest
 from apps.datasets.reading import RowsFile, physical
 from apps.datasets.selectors import dataset_get
-from apps.datasets.selectors_pii import pii_rules_for
+from apps.datasets.selectors_pii import name_recogniser, pii_rules_for
 from apps.datasets.services.content import rows_opened
 from apps.datasets.services.entries import dataset_create
 from apps.datasets.services.upload import content_take
@@ -43,7 +43,7 @@ def dataset_redact(*, actor: User | None, dataset_id: object, version: str = "",
     with tempfile.TemporaryDirectory(dir=settings.VAR_DIR / "tmp", prefix="redact-") as folder:
         target = Path(folder) / _filename(source)
         with rows_opened(source) as rows:
-            replaced = _write(rows, target, rules)
+            replaced = _write(rows, target, rules, name_recogniser())
         copy = dataset_create(
             actor=actor,
             name=source.name,
@@ -98,17 +98,18 @@ def _filename(source: Dataset) -> str:
     return f"{stem}-redacted.{'csv' if source.format == 'csv' else 'jsonl'}"
 
 
-def _write(rows: RowsFile, target: Path, rules: tuple[PiiRule, ...]) -> int:
+def _write(rows: RowsFile, target: Path, rules: tuple[PiiRule, ...], recogniser: Recogniser | None) -> int:
     """Write the redacted rows; returns how many places were replaced. CSV stays CSV, so that types stay as
-    they are."""
+    they are. Names are replaced in the rows in which a check looks for them."""
     replaced = 0
     with target.open("wb") as handle:
         if target.suffix == ".csv":
             handle.write(_csv_lines([rows.names]))
-        for _offset, frame in rows.frames(_FRAME_ROWS):
+        for offset, frame in rows.frames(_FRAME_ROWS):
+            names = recogniser if offset < settings.DATASETS_PII_NER_ROWS else None
             columns: list[list[Any]] = []
             for index, column in enumerate(rows.columns):
-                cells, count = _redacted(frame[physical(index)], column.stored, rules)
+                cells, count = _redacted(frame[physical(index)], column.stored, rules, names)
                 replaced += count
                 columns.append(cells)
             records = zip(*columns, strict=True)
@@ -119,18 +120,21 @@ def _write(rows: RowsFile, target: Path, rules: tuple[PiiRule, ...]) -> int:
     return replaced
 
 
-def _redacted(cells: Any, stored: str, rules: tuple[PiiRule, ...]) -> tuple[list[Any], int]:
+def _redacted(
+    cells: Any, stored: str, rules: tuple[PiiRule, ...], recogniser: Recogniser | None
+) -> tuple[list[Any], int]:
     """Values of one column after redaction, and how many places were replaced."""
     values = cells.to_list()
     count = 0
     if stored == "text":
-        for position in candidates(cells, rules).to_list():
-            values[position], found = redact(values[position], rules)
+        some = candidates(cells, rules) if recogniser is None else cells.is_not_null().arg_true()
+        for position in some.to_list():
+            values[position], found = redact(values[position], rules, recogniser)
             count += found
         return values, count
     for position, cell in enumerate(values):
         if cell is not None:
-            values[position], found = redact_value(orjson.loads(cell), rules)
+            values[position], found = redact_value(orjson.loads(cell), rules, recogniser)
             count += found
     return values, count
 
