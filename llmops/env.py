@@ -318,6 +318,12 @@ declare(
         "Least quality score (0 to 100) with which a dataset is approved.",
     ),
     (
+        "LLMOPS_DATASETS_QUALITY_THRESHOLDS",
+        "list",
+        "",
+        "Other least scores by type, environment or both: benchmark=90,prod=80,prod/sft_pair=85; policies can ask more.",
+    ),
+    (
         "LLMOPS_DATASETS_QUALITY_WEIGHTS",
         "list",
         "missingValues=0.25,duplicates=0.2,distribution=0.15,schemaCompliance=0.25,format=0.15",

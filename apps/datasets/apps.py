@@ -15,6 +15,7 @@ class DatasetsConfig(AppConfig):
     def ready(self) -> None:
         """Register datasets as a subject of approvals, and their names."""
         import_module("apps.integrations.named_entities").entity_finder_check()
+        import_module("apps.datasets.thresholds").thresholds_check()
         registry = import_module("apps.governance.registry")
         registry.subjects.register(import_module("apps.datasets.approvals").DatasetApproval)
         uploads = import_module("apps.core.uploads.targets").targets

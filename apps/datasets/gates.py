@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.conf import settings
-
 from apps.core.storage import store
 from apps.datasets.datasheet import SHEET_KEY, sheet_of
 from apps.datasets.models import Dataset
 from apps.datasets.selectors import check_latest, check_results
 from apps.datasets.selectors_pii import type_label
+from apps.datasets.thresholds import quality_threshold
 from apps.datasets.types import CheckStatus, PiiStatus
 from apps.governance.types import GateResult
 
@@ -115,7 +114,7 @@ def _pii(dataset: Dataset) -> GateResult:
 
 def _quality(dataset: Dataset) -> GateResult:
     label = "Quality"
-    least = settings.DATASETS_QUALITY_THRESHOLD
+    least = quality_threshold(dataset.type)
     if dataset.quality_score is None:
         return GateResult("quality", label, False, "There is no quality score yet.", "Let the checks finish.")
     if dataset.quality_score < least:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
-
 from apps.datasets.models import Dataset, DatasetCheck, PiiFinding
 from apps.datasets.quality import COMPONENTS
 from apps.datasets.selectors import check_latest, check_results, findings_of
+from apps.datasets.thresholds import quality_threshold
 
 LOCATIONS = 50
 
@@ -41,7 +40,7 @@ def validation_report(dataset: Dataset, *, limit: int = LOCATIONS, offset: int =
     return {
         "dataset_id": dataset.pk,
         "pii_scan": _pii(dataset, shown, limit, offset),
-        "quality_score": _quality(shown),
+        "quality_score": _quality(dataset, shown),
         "recommendations": shown.recommendations if shown else [],
         "check": latest,
     }
@@ -85,8 +84,8 @@ def _pii(dataset: Dataset, check: DatasetCheck | None, limit: int, offset: int) 
     }
 
 
-def _quality(check: DatasetCheck | None) -> dict[str, Any]:
-    threshold = settings.DATASETS_QUALITY_THRESHOLD
+def _quality(dataset: Dataset, check: DatasetCheck | None) -> dict[str, Any]:
+    threshold = quality_threshold(dataset.type)
     if check is None:
         nothing = dict.fromkeys(COMPONENTS)
         return {"overall": None, "threshold": threshold, "breakdown": nothing, "weights": {}, "components": []}

@@ -33,6 +33,8 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
             "environment",
             "author_id",
             "created_at",
+            "quality_score",
+            "pii_scan_status",
         }
     ),
     "environment": frozenset({"name", "hour", "weekday", "now"}),
@@ -82,6 +84,8 @@ SAMPLE: Mapping[str, Mapping[str, Any]] = {
         "environment": "dev",
         "author_id": "",
         "created_at": "",
+        "quality_score": 100.0,
+        "pii_scan_status": "clean",
     },
     "environment": {"name": "dev", "hour": 12, "weekday": 1},
 }
