@@ -113,12 +113,10 @@ class BundleReader:
             raise bad(f"bundle.json must list its members, at most {MEMBER_LIMIT}.")
         found: dict[str, tuple[int, str]] = {}
         for row in rows:
-            values = (row.get("path"), row.get("size"), row.get("sha256")) if isinstance(row, dict) else (0, 0, 0)
-            path, size, sha256 = values
-            right = isinstance(path, str) and isinstance(sha256, str) and type(size) is int
-            if not right or size < 0 or len(sha256) != 64 or path in found or path == MANIFEST:
-                raise bad(f"bundle.json lists a member that cannot be: {str(path)[:80]!r}.")
-            found[path] = (size, sha256.lower())
+            path, size, sha256 = _listed_member(row)
+            if path in found or path == MANIFEST:
+                raise bad(f"bundle.json lists a member that cannot be: {path[:80]!r} twice.")
+            found[path] = (size, sha256)
         return found
 
     def __iter__(self) -> Iterator[tuple[str, int, Iterator[bytes]]]:
@@ -179,6 +177,16 @@ class BundleReader:
                 raise bad("The bundle is cut off.")
             pieces += piece
         return bytes(pieces)
+
+
+def _listed_member(row: object) -> tuple[str, int, str]:
+    """A row of the manifest, with types that can be relied on."""
+    if isinstance(row, dict):
+        path, size, sha256 = row.get("path"), row.get("size"), row.get("sha256")
+        whole = isinstance(size, int) and not isinstance(size, bool) and size >= 0
+        if isinstance(path, str) and whole and isinstance(sha256, str) and len(sha256) == 64:
+            return path, int(size or 0), sha256.lower()
+    raise bad(f"bundle.json lists a member that cannot be: {str(row)[:80]!r}.")
 
 
 def _object(raw: bytes, what: str) -> dict[str, Any]:

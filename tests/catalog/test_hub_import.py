@@ -251,27 +251,24 @@ def test_import_stays_at_the_commit_it_began_with(hub: FakeHub, cast: Cast, api:
     assert ModelImport.objects.get().error_code == "revision_not_found"
 
 
-def test_worker_that_died_is_replaced(hub: FakeHub, cast: Cast, api: Api) -> None:
+def test_worker_that_died_is_replaced(hub: FakeHub, cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """P-8: a running import that nobody works on is sent again; complete files are kept; running twice is harmless."""
     row = start(api(cast.ada)).data
+    inside = import_run.__globals__
+    fetch = inside["_fetch"]
 
     class Killed(BaseException):
         """What SIGKILL leaves: no handler ran."""
 
-    def die(path: str) -> None:
-        if path == "tokenizer.json":
-            hub.before_file = lambda path: None
+    def dying(hub_: Any, row_: Any, file: Any, *rest: Any) -> Any:
+        if file.path == "tokenizer.json":
             raise Killed
+        return fetch(hub_, row_, file, *rest)
 
-    original = import_run.__globals__["_fetch"]
-    import_run.__globals__["_fetch"] = lambda hub_, row_, file, *rest: (
-        die(file.path), original(hub_, row_, file, *rest)
-    )[1]  # fmt: skip
-    try:
-        with pytest.raises(Killed):
-            work(row)
-    finally:
-        import_run.__globals__["_fetch"] = original
+    monkeypatch.setitem(inside, "_fetch", dying)
+    with pytest.raises(Killed):
+        work(row)
+    monkeypatch.setitem(inside, "_fetch", fetch)
     left = ModelImport.objects.get(pk=row["id"])
     assert (left.status, left.files_done) == ("running", 3)
     assert imports_resend() == 0, "it may still be alive"
@@ -445,25 +442,24 @@ def test_import_ends_without_the_right_to_import(hub: FakeHub, cast: Cast, api: 
     assert AuditEvent.objects.filter(result="denied").exists()
 
 
-def test_import_can_be_cancelled_while_it_runs(hub: FakeHub, cast: Cast, api: Api) -> None:
+def test_import_can_be_cancelled_while_it_runs(
+    hub: FakeHub, cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """FR-001e: the worker stops at its next file; what it had fetched goes."""
     ada = api(cast.ada)
     row = start(ada).data
     path = f"/catalog/models/imports/{row['id']}"
     answers: list[int] = []
-    original = import_run.__globals__["store"]
+    inside = import_run.__globals__
+    fetch = inside["_fetch"]
 
-    class Store:
-        def __getattr__(self, name: str) -> Any:
-            if name == "put" and not answers:
-                answers.append(ada.delete(path).status_code)
-            return getattr(original(), name)
+    def cancelling(*arguments: Any) -> Any:
+        if not answers:
+            answers.append(ada.delete(path).status_code)
+        return fetch(*arguments)
 
-    import_run.__globals__["store"] = Store
-    try:
-        assert work(row) == "cancelled"
-    finally:
-        import_run.__globals__["store"] = original
+    monkeypatch.setitem(inside, "_fetch", cancelling)
+    assert work(row) == "cancelled"
     assert answers == [200]
     commit_now()
     assert not ModelEntry.objects.exists()

@@ -223,9 +223,10 @@ def import_cancel(*, actor: User | None, import_id: UUID | str) -> ModelImport:
         token_ciphertext="",
         message="Cancelled.",
     )
-    Operation.objects.filter(pk=row.operation_id).update(
-        status=OperationStatus.CANCELLED, message="Cancelled.", finished_at=clock.now(), updated_at=clock.now()
-    )
+    if row.operation_id is not None:
+        Operation.objects.filter(pk=row.operation_id).update(
+            status=OperationStatus.CANCELLED, message="Cancelled.", finished_at=clock.now(), updated_at=clock.now()
+        )
     audit.record(actor=actor, action="catalog.import.cancelled", resource=row)
     forget_files(row)
     return row

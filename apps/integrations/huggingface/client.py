@@ -43,7 +43,7 @@ class HuggingFaceHub:
         try:
             info = self._api.model_info(repo_id, revision=revision, files_metadata=True, timeout=INFO_SECONDS)
             files = tuple(_file(sibling) for sibling in info.siblings or ())
-            card = info.card_data.to_dict() if hasattr(info.card_data, "to_dict") else {}
+            card = info.card_data.to_dict() if info.card_data is not None else {}
             commit = str(info.sha or "")
         except (OutboundRefused, httpx2.HTTPError, HFValidationError, OSError) as error:
             raise self._translated(error, repo_id, revision) from error
