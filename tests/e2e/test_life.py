@@ -105,7 +105,7 @@ def test_ada_can_upload_a_dataset_and_reads_what_is_wrong(open_as: Open) -> None
     page.get_by_label("Name").fill("from-the-browser")
     page.locator("#main form button[type=submit]").first.click()
     page.wait_for_url(re.compile(r"/datasets/[0-9a-f-]{36}/"))
-    upload = page.locator("form[data-upload]").first
+    upload = page.locator("form[data-upload-api]").first
     upload.locator("input[type=file]").set_input_files(
         {"name": "rows.jsonl", "mimeType": "application/x-ndjson", "buffer": b'{"wrong": 1}\n'}
     )

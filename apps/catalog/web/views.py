@@ -26,6 +26,7 @@ from apps.catalog.web.lineage import lineage_context
 from apps.core.models import OperationStatus
 from apps.core.operations import operation_latest
 from apps.core.permissions import can
+from apps.core.uploads.finishing import uploads_taking
 from apps.core.web import statuses
 from apps.core.web.views import ServiceFormView, VisibleDetailView, VisibleListView
 from apps.governance.selectors.approvals import approval_for, may_decide
@@ -59,18 +60,28 @@ class ModelDetailView(VisibleDetailView):
     """Everything about one model."""
 
     template_name = "catalog/model_detail.html"
-    fragments = ("files", "review", "signature")
+    fragments = ("files", "review", "signature", "taking")
     context_object_name = "model"
 
     def get_object(self) -> ModelEntry:
         """Through the selector."""
         return selectors.model_get(actor=self.actor, model_id=self.kwargs["pk"])
 
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The page; once the files are taken, the part that waited for it asks for the whole."""
+        response = super().get(request, *args, **kwargs)
+        waited = request.headers.get("HX-Target") == "taking"
+        taking = uploads_taking(target_type="model", target_id=self.object.pk) if waited else None
+        if waited and (taking is None or taking.finished_at is not None):
+            response.headers["HX-Refresh"] = "true"
+        return response
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Only what the asked part needs."""
         context = super().get_context_data(**kwargs)
         model: ModelEntry = self.object
         context |= self._actions(model)
+        context["taking"] = uploads_taking(target_type="model", target_id=model.pk)
         context |= self._files(model)
         context |= self._review(model)
         if self.request.headers.get("HX-Target") not in self.fragments:

@@ -16,11 +16,17 @@ from django.db.models import Q
 from apps.core import audit, clock
 from apps.core.errors import Conflict, DomainError, FieldError, ValidationFailed
 from apps.core.models import Operation, OperationStatus, TeamOwnedModel, UploadSession, UploadStatus
-from apps.core.operations import operation_fail, operation_finish, operation_progress, operation_start
+from apps.core.operations import (
+    operation_fail,
+    operation_finish,
+    operation_latest,
+    operation_progress,
+    operation_start,
+)
 from apps.core.storage import StoredObject, store
 from apps.core.tasks import enqueue
 from apps.core.uploads.parts import part_store
-from apps.core.uploads.sessions import OPEN, discard_bytes, expiry, session_end, uploads_of
+from apps.core.uploads.sessions import discard_bytes, expiry, session_end, uploads_of
 from apps.core.uploads.targets import ReceivedFile, targets
 
 logger = logging.getLogger(__name__)
@@ -29,6 +35,7 @@ TASK = "apps.core.uploads.tasks.upload_finish"
 MAX_ATTEMPTS = 3
 SILENCE = timedelta(minutes=5)  # a worker that says nothing for so long is taken for dead
 WAIT = timedelta(minutes=2)
+NEWS = timedelta(hours=1)
 _HASHED = 30  # percent of the bar for putting together and hashing; the rest belongs to the target
 
 
@@ -252,7 +259,10 @@ def uploads_resend() -> int:
     return len(lost) + len(closed)
 
 
-def uploads_unfinished(*, actor: Any, target_type: str, target_id: UUID) -> list[UploadSession]:
-    """The actor's open uploads to one thing, for its page; oldest first. No permission is asked."""
-    mine = uploads_of(actor=actor, target_type=target_type, target_id=target_id)
-    return list(mine.filter(status__in=OPEN).order_by("created_at", "id"))
+def uploads_taking(*, target_type: str, target_id: UUID) -> Operation | None:
+    """The operation that takes files into the thing now, or that was refused lately; for the thing's page."""
+    latest = operation_latest(target_type=target_type, target_id=target_id, kind=kind_of(target_type))
+    if latest is None or latest.finished_at is None:
+        return latest
+    news = latest.status == OperationStatus.FAILED and clock.now() - latest.finished_at < NEWS
+    return latest if news else None

@@ -7,10 +7,12 @@ from typing import Any
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 
 from apps.core import clock
 from apps.core.errors import DomainError
 from apps.core.permissions import can
+from apps.core.uploads.finishing import uploads_taking
 from apps.core.web.errors import sentence, shown_in_form
 from apps.core.web.views import ServiceFormView, VisibleDetailView, VisibleListView
 from apps.datasets import selectors, services
@@ -83,12 +85,21 @@ class DatasetDetailView(VisibleDetailView):
     """Everything about one version."""
 
     template_name = "datasets/dataset_detail.html"
-    fragments = ("facts", "checks", "review", "preview", "derivation")
+    fragments = ("facts", "checks", "review", "preview", "derivation", "taking")
     context_object_name = "dataset"
 
     def get_object(self) -> Dataset:
         """Through the selector."""
         return selectors.dataset_get(actor=self.actor, dataset_id=self.kwargs["pk"])
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The page; once the files are taken, the part that waited for it asks for the whole."""
+        response = super().get(request, *args, **kwargs)
+        waited = request.headers.get("HX-Target") == "taking"
+        taking = uploads_taking(target_type="dataset", target_id=self.object.pk) if waited else None
+        if waited and (taking is None or taking.finished_at is not None):
+            response.headers["HX-Refresh"] = "true"
+        return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Only what the asked part needs."""
@@ -97,6 +108,7 @@ class DatasetDetailView(VisibleDetailView):
         part = self.request.headers.get("HX-Target", "")
         context |= self._actions(dataset)
         context["checking"] = _is_checking(dataset)
+        context["taking"] = uploads_taking(target_type="dataset", target_id=dataset.pk)
         if part == "preview":
             return context | self._preview(dataset)
         if part == "derivation":
