@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from apps.accounts.models import User
 from apps.catalog import registry
@@ -129,7 +129,7 @@ def model_published(*, actor: User | None, model: ModelEntry) -> ModelEntry | No
     """Return the version to use of the name that *model* is a version of: the published one while it is approved,
     else the newest approved version; None when *actor* sees no approved version."""
     approved = model_versions(actor=actor, model=model).filter(status=ModelStatus.APPROVED)
-    return approved.order_by("-is_published", "-version_key").first()
+    return approved.order_by(F("is_published").desc(), F("version_key").desc()).first()
 
 
 def model_card(model: ModelEntry) -> CardStatus:

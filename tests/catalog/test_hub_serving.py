@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from typing import cast as cast_to
 from urllib.parse import urlsplit
 
 import pytest
@@ -39,7 +40,7 @@ def only_own_gates(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub(transactional_db: None, tmp_path: Path) -> Iterator[str]:
     """The portal on a port, as the one-port server runs it; the address to give to clients."""
-    server = AsgiServer(SendingMiddleware(WSGIMiddleware(get_wsgi_application(), workers=8))).start()
+    server = AsgiServer(SendingMiddleware(WSGIMiddleware(cast_to("Any", get_wsgi_application()), workers=8))).start()
     yield f"{server.url}/hf"
     server.stop()
 
@@ -101,7 +102,9 @@ def test_unmodified_client_can_pull_an_approved_model(hub: str, cast: Cast, tmp_
         trail.values_list("metadata__filename", flat=True)
     )
     assert trail.filter(metadata__bytes="8-15").count() == 1
-    assert "hf_hub/" in trail.filter(metadata__filename="config.json").first().metadata["agent"]
+    config = trail.filter(metadata__filename="config.json").first()
+    assert config is not None
+    assert "hf_hub/" in config.metadata["agent"]
 
 
 @pytest.mark.slow

@@ -103,7 +103,7 @@ def test_bundle_can_be_exported_and_imported_in_the_browser(cast: Cast, page: Pa
     link = next(part for part in shown.split('"') if "/exports/" in part)
     fetched = ada.get(link)
     assert fetched.headers["Content-Disposition"] == 'attachment; filename="support-base-1.0.llmops.tar"'
-    bundle = b"".join(fetched.streaming_content)
+    bundle = fetched.getvalue()
     assert page(cast.ben).get(link).status_code == 403, "seeing is not exporting"
     assert page(cast.eve).get(link).status_code == 404
     eve = page(cast.eve)

@@ -53,7 +53,9 @@ def test_partitions_give_the_same_answer(tmp_path: Path) -> None:
     for key in (["id"], []):
         # Without an id column of that name the whole rows are compared.
         asked = sides if key else [_without_id(side) for side in sides]
-        found = [differences(*asked, "pretrain_corpus", key=key, memory=memory) for memory in (10**9, 4_000, 1)]
+        found = [
+            differences(asked[0], asked[1], "pretrain_corpus", key=key, memory=memory) for memory in (10**9, 4_000, 1)
+        ]
         first = found[0]
         assert first.method == ("key" if key else "row")
         assert first.added.size

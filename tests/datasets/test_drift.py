@@ -57,8 +57,8 @@ def test_gap_of_two_distributions() -> None:
     assert ks_two_samples(first, np.empty(0)) == (None, None)
     # The point where the asymptotic 5 % lies: D = 1.358 · sqrt((n + m) / nm).
     count = 2_000
-    shifted = np.arange(count) + 1.358 * math.sqrt(2 / count) * count
-    assert ks_two_samples(np.arange(count, dtype=float), shifted)[1] == pytest.approx(0.05, abs=0.01)
+    shifted = np.arange(count, dtype=np.float64) + 1.358 * math.sqrt(2 / count) * count
+    assert ks_two_samples(np.arange(count, dtype=np.float64), shifted)[1] == pytest.approx(0.05, abs=0.01)
 
 
 def test_same_distribution_shows_no_drift(tmp_path: Path) -> None:

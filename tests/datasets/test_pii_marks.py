@@ -11,7 +11,7 @@ from apps.core.errors import Conflict, PermissionRefused, ValidationFailed
 from apps.core.models import AuditEvent
 from apps.datasets import services
 from apps.datasets.models import Dataset, PiiFinding, PiiMark
-from tests.factories.datasets import clean_rows, make_dataset, rows_bytes
+from tests.factories.datasets import clean_rows, last_check, make_dataset, rows_bytes
 from tests.support.cast import ApiClient, Cast, commit_now
 
 pytestmark = pytest.mark.django_db
@@ -49,8 +49,8 @@ def test_reviewer_marks_each_place_until_nothing_is_left(cast: Cast) -> None:
         )
         assert mark.status == "confirmed"
         dataset.refresh_from_db()
-        dataset.last_check.refresh_from_db()
-        assert dataset.last_check.pii["open"] == left
+        last_check(dataset).refresh_from_db()
+        assert last_check(dataset).pii["open"] == left
         assert finding(dataset, row).mark_id == mark.pk
     assert status(dataset) == "clean"
     assert services.dataset_submit(actor=cast.ada, dataset_id=dataset.pk).status == "pending_review"
@@ -128,7 +128,7 @@ def test_marks_survive_a_new_check_while_the_same_is_found(cast: Cast) -> None:
     services.dataset_check_request(actor=cast.ada, dataset_id=dataset.pk)
     commit_now()
     assert status(dataset) == "clean"
-    assert dataset.last_check.message.startswith("No personal data found (2 marked as none)")
+    assert last_check(dataset).message.startswith("No personal data found (2 marked as none)")
 
     more = rows_with_addresses()
     more[5]["response"] += " Or to ann.lee@example.com."
@@ -136,7 +136,7 @@ def test_marks_survive_a_new_check_while_the_same_is_found(cast: Cast) -> None:
     services.dataset_upload(actor=cast.ada, dataset_id=dataset.pk, files=upload)
     commit_now()
     assert status(dataset) == "failed"
-    assert dataset.last_check.pii["open"] == 3, "one more find in the column: the mark on all of it is void"
+    assert last_check(dataset).pii["open"] == 3, "one more find in the column: the mark on all of it is void"
 
 
 def test_place_mark_does_not_follow_another_text(cast: Cast) -> None:
@@ -185,7 +185,7 @@ def test_bad_marks_name_the_field(cast: Cast, api: Api, body: dict[str, Any], fi
 def test_twice_the_same_mark_and_marks_before_results_are_conflicts(cast: Cast) -> None:
     """FR-003c: one mark for one thing; without results there is nothing to mark."""
     dataset = make_dataset(cast.ada, rows=rows_with_addresses())
-    about = {"dataset_id": dataset.pk, "column": "response", "pii_type": "email", "reason": REASON}
+    about: dict[str, Any] = {"dataset_id": dataset.pk, "column": "response", "pii_type": "email", "reason": REASON}
     services.pii_mark_create(actor=cast.chen, **about)
     with pytest.raises(Conflict, match="already"):
         services.pii_mark_create(actor=cast.chen, **about)

@@ -15,7 +15,7 @@ from apps.datasets.pii.names import NameRecogniser
 from apps.integrations import named_entities
 from apps.integrations.named_entities import Entity, entity_finder_check, pieces
 from tests.datasets.files import jsonl, rows_of
-from tests.factories.datasets import clean_rows, make_dataset
+from tests.factories.datasets import clean_rows, last_check, make_dataset
 from tests.support.cast import Cast, commit_now
 
 
@@ -102,8 +102,8 @@ def test_check_and_redaction_look_for_names_when_switched_on(
     assert make_dataset(cast.ada, rows=rows).pii_scan_status == "clean"
     settings.DATASETS_PII_NER = True
     dataset = make_dataset(cast.ada, name="with-names", rows=rows)
-    assert dataset.last_check.pii["byType"] == {"person": 1}
-    assert dataset.last_check.pii["rowsNamed"] == 30
+    assert last_check(dataset).pii["byType"] == {"person": 1}
+    assert last_check(dataset).pii["rowsNamed"] == 30
     copy = services.dataset_redact(actor=cast.ada, dataset_id=dataset.pk)
     commit_now()
     copy.refresh_from_db()

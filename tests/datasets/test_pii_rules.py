@@ -13,7 +13,7 @@ from apps.core.models import AuditEvent
 from apps.datasets import selectors_pii, services
 from apps.datasets.models import PiiRuleRecord, PiiRuleVersion
 from apps.datasets.pii import DEFAULT_RULES, rules_digest
-from tests.factories.datasets import clean_rows, make_dataset
+from tests.factories.datasets import clean_rows, last_check, make_dataset
 from tests.support.cast import ApiClient, Cast, commit_now
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 Api = Callable[..., ApiClient]
 Page = Callable[..., Client]
 RULES = "/catalog/pii-rules"
-CUSTOMER = {
+CUSTOMER: dict[str, Any] = {
     "key": "customer_number",
     "type": "customer",
     "name": "Customer number",
@@ -62,7 +62,7 @@ def test_admin_adds_a_rule_and_the_next_check_uses_it(cast: Cast, api: Api) -> N
     """FR-003c: create, check again, find; an edit makes a version; the old check keeps the set it used."""
     dataset = make_dataset(cast.ada, rows=customer_rows())
     assert dataset.pii_scan_status == "clean"
-    before = dataset.last_check.pii["rules"]
+    before = last_check(dataset).pii["rules"]
     assert before == rules_digest(DEFAULT_RULES)
     dana = api(cast.dana)
     made = dana.post(RULES, CUSTOMER)
@@ -72,10 +72,10 @@ def test_admin_adds_a_rule_and_the_next_check_uses_it(cast: Cast, api: Api) -> N
     commit_now()
     dataset.refresh_from_db()
     assert dataset.pii_scan_status == "failed"
-    assert dataset.last_check.pii["byType"] == {"customer": 2}
-    assert dataset.last_check.pii["ruleVersions"]["customer_number"] == 1
-    assert dataset.last_check.pii["rules"] != before
-    assert dataset.checks.order_by("created_at").first().pii["rules"] == before
+    assert last_check(dataset).pii["byType"] == {"customer": 2}
+    assert last_check(dataset).pii["ruleVersions"]["customer_number"] == 1
+    assert last_check(dataset).pii["rules"] != before
+    assert dataset.checks.earliest("created_at").pii["rules"] == before
 
     path = f"{RULES}/{made.data['id']}"
     changed = dana.patch(path, {"pattern": r"KD-[0-9]{7}", "note": "seven digits now"})

@@ -31,8 +31,8 @@ def test_duplicates_in_files_are_those_in_memory(values: list[int], frame: int) 
         for found in (few, many):
             found.add(start, hashes[start : start + frame])
     expected = [n + 1 for n, value in enumerate(values) if value in values[:n]]
-    for found in (few.result(), many.result()):
-        assert (found.count, found.first) == (len(expected), expected[:20])
+    for rows in (few.result(), many.result()):
+        assert (rows.count, rows.first) == (len(expected), expected[:20])
 
 
 def test_files_of_hashes_are_removed(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_large_repair_is_done_by_a_worker(cast: Cast, settings: Any) -> None:
     """P-8: above the size an operation is answered, and its refusals are its message."""
     settings.DATASETS_DERIVE_INLINE_ROWS = 5
     source = make_dataset(cast.ada, rows=untidy_rows())
-    asked = {"dataset_id": source.pk, "actor": cast.ada}
+    asked: dict[str, Any] = {"dataset_id": source.pk, "actor": cast.ada}
     good = services.dataset_repair(kind="drop_duplicates", **asked).operation
     bad = services.dataset_repair(kind="cast", columns={"instruction": "integer"}, **asked).operation
     assert good is not None

@@ -31,6 +31,7 @@ def test_dataset_lives_on_s3(cast: Cast, s3: None, tmp_path: Path) -> None:
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 24
     assert len(services.dataset_preview(actor=cast.ada, dataset_id=copy.pk, limit=5).rows) == 5
     compared = services.dataset_compare(actor=cast.ada, dataset_id=copy.pk, before="1.0", after="1.0.1")
+    assert compared.rows is not None
     assert compared.rows.modified == 2
     bad = services.Upload("bad.jsonl", [b"nonsense\n"])
     with pytest.raises(ValidationFailed):

@@ -110,7 +110,7 @@ def test_bad_piece_is_told_by_its_header(
     """P-1: each header that is missing or nonsense is named, and nothing is kept."""
     ada = api(cast.ada)
     path = begin(ada, base_of(draft), "rows.jsonl", 100)
-    answer = piece(ada, path, offset, b"x" * 10, **headers)
+    answer = piece(ada, path, offset, b"x" * 10, headers=headers)
     assert answer.status_code == status, answer.envelope
     if field:
         assert answer.data["errors"][0]["field"] == field
@@ -429,12 +429,12 @@ def test_tus_client_is_answered_in_its_own_codes(cast: Cast, api: Api, draft: Da
     )
     assert (made.status_code, made.content) == (201, b"")
     location = made.headers["Location"].removeprefix("http://testserver")
-    sent = piece(ada, location, 0, ROWS[:700], **{"Tus-Resumable": "1.0.0"})
+    sent = piece(ada, location, 0, ROWS[:700], headers={"Tus-Resumable": "1.0.0"})
     assert (sent.status_code, sent.content, sent.headers["Upload-Offset"]) == (204, b"", "700")
     head = ada.client.head(location, headers=headers)
     assert (head.headers["Upload-Offset"], head.headers["Tus-Resumable"]) == ("700", "1.0.0")
-    assert piece(ada, location, 9, b"x", **{"Tus-Resumable": "1.0.0"}).status_code == 409
-    assert piece(ada, location, 700, ROWS[700:], **{"Tus-Resumable": "1.0.0"}).status_code == 204
+    assert piece(ada, location, 9, b"x", headers={"Tus-Resumable": "1.0.0"}).status_code == 409
+    assert piece(ada, location, 700, ROWS[700:], headers={"Tus-Resumable": "1.0.0"}).status_code == 204
     assert ada.post(f"{base}/uploads/complete").data["result"]["rows"] == 200
     other = ada.client.post(
         ada._path(f"{base}/uploads"), headers={**headers, "Upload-Length": "9", "Upload-Metadata": f"filename {name}"}

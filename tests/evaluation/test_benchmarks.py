@@ -32,7 +32,7 @@ def test_runs_report_the_metrics_of_the_benchmark(cast: Cast) -> None:
     """FR-005b: without metrics its own count; some of them may be chosen, others not."""
     dataset, model = benchmark(cast), make_ready(cast.ada, cast.support)
     assert dataset.metric_set == ["exact_match", "rougeL"], "in their proper spelling"
-    asked = {"actor": cast.ada, "model_id": model.pk, "dataset_id": dataset.pk}
+    asked: dict[str, Any] = {"actor": cast.ada, "model_id": model.pk, "dataset_id": dataset.pk}
     assert services.run_start(**asked).metric_names == ["exact_match", "rougeL"]
     assert services.run_start(**asked, metrics=["ROUGEl"]).metric_names == ["rougeL"]
     with pytest.raises(ValidationFailed, match="exact_match, rougeL, not by 'bleu'") as refused:

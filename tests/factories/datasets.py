@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.accounts.models import User
 from apps.datasets import services
-from apps.datasets.models import Dataset
+from apps.datasets.models import Dataset, DatasetCheck
 from tests.support.cast import Cast, commit_now
 
 SHEET = {
@@ -74,3 +74,9 @@ def make_approved_dataset(cast: Cast, **fields: Any) -> Dataset:
     dataset = make_dataset(cast.ada, **fields)
     services.dataset_submit(actor=cast.ada, dataset_id=dataset.pk)
     return services.dataset_decide(actor=cast.chen, dataset_id=dataset.pk, decision="approve")
+
+
+def last_check(dataset: Dataset) -> DatasetCheck:
+    """The newest check of a dataset that has one."""
+    assert dataset.last_check is not None
+    return dataset.last_check

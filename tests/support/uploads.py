@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,10 +26,10 @@ def piece(
     data: bytes,
     *,
     checksum: bytes | None = None,
-    **headers: str,
+    headers: Mapping[str, str] | None = None,
 ) -> Any:
     """PATCH one piece; ``checksum`` is what is announced (its SHA-256 is computed from it)."""
-    sent = {**client.headers, **headers}
+    sent = {**client.headers, **(headers or {})}
     if offset is not None:
         sent["Upload-Offset"] = str(offset)
     if checksum is not None:

@@ -141,7 +141,7 @@ class ModelDetailView(VisibleDetailView):
             "versions": list(versions),
             "publications": publications,
             "may_publish": model.status == ModelStatus.APPROVED
-            and not model.is_published
+            and not getattr(model, "is_published", False)
             and not any(row.status == PublicationStatus.PENDING for row in publications)
             and can(self.actor, action_for("submit", model.type), model),
             "goes_back": published is not None and published.version_key > model.version_key,

@@ -249,7 +249,9 @@ def schema_compliance(facts: Facts) -> Component:
 def text_format(facts: Facts) -> Component:
     """Share of rows with broken characters, control characters, markup left over, or space around the
     text."""
-    columns = [{"problem": kind, "count": rows.count} for kind, rows in facts.blemishes.items() if rows.count]
+    columns: list[dict[str, Any]] = [
+        {"problem": kind, "count": rows.count} for kind, rows in facts.blemishes.items() if rows.count
+    ]
     lost, padded = facts.blemished.count, facts.padded.count
     if padded:
         columns.append({"problem": "white space around text", "count": padded})

@@ -209,7 +209,8 @@ class Duplicates:
             found = RowList()
             found.add(0, _repeated(hashes))
             return found
-        count, first = 0, []
+        count = 0
+        first: list[int] = []
         try:
             for file in Path(self.folder.name).iterdir():
                 pairs = np.fromfile(file, dtype=np.uint64).reshape(-1, 2)

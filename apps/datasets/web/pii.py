@@ -68,7 +68,7 @@ class PiiRuleCreateView(ServiceFormView):
     """Writing a rule."""
 
     template_name = "datasets/pii_rule_form.html"
-    form_class = PiiRuleCreateForm
+    form_class: type[PiiRuleForm] = PiiRuleCreateForm
     success_message = "The rule is written. It counts from the next check on."
 
     def get_initial(self) -> dict[str, Any]:
