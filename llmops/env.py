@@ -371,7 +371,7 @@ declare(
     ("LLMOPS_DATASETS_MAX_COLUMNS", "int", "1000", "Most columns of a dataset."),
     ("LLMOPS_DATASETS_MAX_CELL_CHARACTERS", "int", "4194304", "Longest value in a dataset."),
     ("LLMOPS_DATASETS_MAX_UNPACKED_BYTES", "int", "21474836480", "Largest content of one compressed file."),
-    ("LLMOPS_DATASETS_READ_MEMORY_BYTES", "int", "3221225472", "Address space of the process that reads Parquet files."),
+    ("LLMOPS_DATASETS_READ_MEMORY_BYTES", "int", "3221225472", "Address space of the process that reads Parquet."),
     (
         "LLMOPS_DATASETS_COMPARE_INLINE_ROWS",
         "int",
