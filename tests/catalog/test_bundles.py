@@ -16,7 +16,7 @@ import pytest
 from apps.catalog import registry
 from apps.catalog.bundles import BundleBad, BundleReader, Member, bundle_pieces, json_document
 from apps.catalog.import_models import ModelImport
-from apps.catalog.models import ModelEntry
+from apps.catalog.models import ModelEntry, ModelSignature
 from apps.catalog.services import exports, model_export_run
 from apps.core.models import AuditEvent, Operation
 from apps.core.storage import store
@@ -64,6 +64,7 @@ def send(api: Any, bundle: bytes, **fields: str) -> Any:
 def test_model_can_be_carried_to_another_team(cast: Cast, api: Api) -> None:
     """FR-001e: files, card, lineage, evaluations, approvals and hashes out; files and card in, as a draft."""
     model = make_approved(cast, files={**model_files(), "x" * 190 + ".json": b"{}"})
+    commit_now()
     result, bundle = exported(api(cast.ada), model)
     assert result["sha256"] == hashlib.sha256(bundle).hexdigest()
     assert result["size"] == len(bundle)
@@ -81,6 +82,7 @@ def test_model_can_be_carried_to_another_team(cast: Cast, api: Api) -> None:
     assert json.loads(read["lineage.json"])["nodes"]
     assert json.loads(read["evaluations.json"]) == []
     assert read["files/model.safetensors"] == model_files()["model.safetensors"]
+    assert read["model.sig"].decode() == ModelSignature.objects.get(model=model).bundle
 
     done = imported(api(cast.eve), bundle, ownerTeam="research")
     assert done["status"] == "succeeded", done

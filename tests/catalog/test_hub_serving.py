@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
 from apps.accounts.services import token_issue
@@ -24,6 +27,7 @@ from apps.core.models import AuditEvent
 from apps.core.permissions import Scope
 from apps.core.sending import SendingMiddleware
 from apps.core.storage import S3Store, store_at
+from apps.governance.services import policy_create
 from tests.catalog.files import model_files, safetensors
 from tests.catalog.support import make_approved, make_ready, share
 from tests.support.asgi_server import AsgiServer
@@ -355,3 +359,34 @@ def test_unreadable_questions_about_paths_are_refused(cast: Cast, api: Any, body
     answer = caller.client.post(path, body, content_type=kind, headers=caller.headers)
     assert answer.status_code == 400
     assert answer.json()["error"]
+
+
+def test_policy_can_forbid_pulling(cast: Cast, api: Any) -> None:
+    """FR-010: an active policy counts here too; the denial names it and is audited."""
+    make_approved(cast)
+    rules = {"allowed_actions": ["list", "create"]}
+    policy_create(actor=cast.dana, name="No weights leave", scope="catalog", status="active", rules=rules)
+    caller = api(cast.ada)
+    answer = caller.client.get(make_path(), headers=caller.headers)
+    assert answer.status_code == 403
+    assert "No weights leave" in answer.headers["X-Error-Message"]
+    assert AuditEvent.objects.filter(result="denied", metadata__policy="No weights leave").exists()
+
+
+def test_sending_a_file_keeps_memory_and_queries_bounded(cast: Cast, api: Any) -> None:
+    """FR-001e: a piece at a time, and the same few queries whatever the model's size."""
+    zeros = bytes(48_000_000)
+    tensors = {"weight": {"dtype": "U8", "shape": [len(zeros)], "data_offsets": [0, len(zeros)]}}
+    files = model_files(**{"model.safetensors": safetensors(tensors, zeros)})
+    make_approved(cast, files={**files, **{f"extra-{number}.json": b"{}" for number in range(30)}})
+    caller = api(cast.ada)
+    caller.client.head(make_path(), headers=caller.headers)
+    with CaptureQueriesContext(connection) as queries:
+        answer = caller.client.get(make_path(), headers=caller.headers)
+    assert len(queries) <= 14, [query["sql"][:90] for query in queries]
+    tracemalloc.start()
+    size = sum(len(piece) for piece in answer.streaming_content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size > len(zeros)
+    assert peak < 8_000_000

@@ -16,10 +16,11 @@ from apps.accounts.models import User
 from apps.catalog import registry
 from apps.catalog.bundles import FILES, MODEL, SUFFIX, Member, bundle_pieces, document, json_document
 from apps.catalog.front_matter import README, card_from_metadata
-from apps.catalog.models import ModelEntry, ModelFile
+from apps.catalog.models import ModelEntry, ModelFile, ModelSignature
 from apps.catalog.selectors import model_get
 from apps.catalog.services.cleanup import files_discard
 from apps.catalog.services.downloads import stored_bytes_changed
+from apps.catalog.types import SignatureStatus
 from apps.core import audit, clock
 from apps.core.errors import DomainError, NotFound
 from apps.core.integrity import checked_pieces
@@ -31,6 +32,7 @@ from apps.core.tasks import enqueue
 from apps.core.transitions import get_or_not_found
 from apps.core.web.objects import SentObject
 from apps.governance.services import authorize
+from apps.integrations.signing import SIGNATURE_NAME
 
 KIND = "model_export"
 LIFE = timedelta(days=7)
@@ -151,6 +153,9 @@ def _members(actor: User | None, model: ModelEntry) -> list[Member]:
     ]
     card = card_from_metadata(title=str(model), metadata=model.metadata, family=model.model_family)
     members.append(document(README, card.encode()))
+    signature = ModelSignature.objects.filter(model=model, status=SignatureStatus.VALID).first()
+    if signature is not None:
+        members.append(document(SIGNATURE_NAME, signature.bundle.encode()))
     members += [Member(FILES + row.filename, row.size, row.sha256, partial(_pieces, model, row)) for row in rows]
     return members
 
