@@ -321,7 +321,7 @@ declare(
         "LLMOPS_DATASETS_QUALITY_THRESHOLDS",
         "list",
         "",
-        "Other least scores by type, environment or both: benchmark=90,prod=80,prod/sft_pair=85; policies can ask more.",
+        "Other least scores by type, environment or both: benchmark=90,prod=80,prod/sft_pair=85; policies can ask more",
     ),
     (
         "LLMOPS_DATASETS_QUALITY_WEIGHTS",
