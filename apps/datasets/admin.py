@@ -19,6 +19,7 @@ from apps.datasets.models import (
     PiiRuleRecord,
     PiiRuleVersion,
 )
+from apps.datasets.services.recalls import dataset_recall
 
 
 def _decide(decision: str) -> Any:
@@ -95,6 +96,11 @@ class DatasetAdmin(PortalAdmin):
         service_action("Approve", _decide("approve"), name="approve"),
         service_action("Reject", _decide("reject"), name="reject"),
         service_action("Request changes", _decide("request_changes"), name="request_changes"),
+        service_action(
+            "Recall the approval",
+            lambda actor, dataset: dataset_recall(actor=actor, dataset_id=dataset.pk, reason="Recalled in the admin."),
+            name="recall",
+        ),
         service_action("Run the checks again", _service("dataset_check_request"), name="check"),
         service_action("Make redacted versions", _service("dataset_redact"), name="redact"),
         service_action("Delete with files", _service("dataset_delete"), name="delete_with_files"),

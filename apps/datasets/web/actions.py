@@ -15,6 +15,7 @@ from apps.core.web.http import go_to, is_htmx, toast
 from apps.core.web.views import ServiceActionView
 from apps.datasets import services
 from apps.datasets.services import Upload, UploadResult
+from apps.datasets.services.recalls import dataset_recall
 
 
 class DatasetAction(ServiceActionView):
@@ -118,6 +119,18 @@ class DatasetReopenView(DatasetAction):
     def perform(self) -> Any:
         """Reopen."""
         return services.dataset_reopen(actor=self.actor, dataset_id=self.kwargs["pk"])
+
+
+class DatasetRecallView(DatasetAction):
+    """Take back an approved dataset."""
+
+    success_message = "The dataset is recalled; it is a draft again."
+
+    def perform(self) -> Any:
+        """With the reason."""
+        return dataset_recall(
+            actor=self.actor, dataset_id=self.kwargs["pk"], reason=self.request.POST.get("reason", "")
+        )
 
 
 class DatasetRedactView(DatasetAction):

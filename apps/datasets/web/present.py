@@ -251,6 +251,7 @@ _TITLES: Mapping[str, tuple[str, str, str]] = {
     "rejected": ("Rejected", "circle-x", "danger"),
     "changes_requested": ("Changes requested", "message-circle", "warning"),
     "withdrawn": ("Withdrawn", "arrow-back-up", "neutral"),
+    "recalled": ("Recalled", "clock-x", "warning"),
     "reopened": ("Set back to draft", "arrow-back-up", "neutral"),
     "expired": ("Retention is over", "clock-x", "warning"),
     "retention_extended": ("Retention extended", "clock-plus", "info"),

@@ -28,6 +28,7 @@ urlpatterns = [
     path("<str:pk>/submit/", actions.DatasetSubmitView.as_view(), name="dataset-submit"),
     path("<str:pk>/withdraw/", actions.DatasetWithdrawView.as_view(), name="dataset-withdraw"),
     path("<str:pk>/decide/", actions.DatasetDecideView.as_view(), name="dataset-decide"),
+    path("<str:pk>/recall/", actions.DatasetRecallView.as_view(), name="dataset-recall"),
     path("<str:pk>/reopen/", actions.DatasetReopenView.as_view(), name="dataset-reopen"),
     path("<str:pk>/redact/", actions.DatasetRedactView.as_view(), name="dataset-redact"),
     path("<str:pk>/pii-marks/", pii.PiiMarkView.as_view(), name="pii-mark-create"),

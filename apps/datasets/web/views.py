@@ -135,6 +135,8 @@ class DatasetDetailView(VisibleDetailView):
             "may_upload": draft and can(self.actor, "dataset.upload", dataset),
             "may_check": change and dataset.has_files and dataset.status != DatasetStatus.APPROVED,
             "may_submit": draft and can(self.actor, "dataset.submit", dataset),
+            "may_recall": dataset.status == DatasetStatus.APPROVED
+            and (change or can(self.actor, "dataset.approve", dataset)),
             "may_reopen": change and dataset.status == DatasetStatus.REJECTED,
             "may_redact": dataset.pii_scan_status == PiiStatus.FAILED
             and can(self.actor, "dataset.create", team=dataset.team),
