@@ -288,8 +288,8 @@ declare(
         "",
         (
             "Folder of the key that signs approved models (key.pem) and of the public keys that are trusted "
-            "(trusted/*.pub); empty: var/signing, made with a new key at the first need. In a cluster a mounted "
-            "secret."
+            "(trusted/*.pub); empty: var/signing, made with a new key at the first need. In production none is made: "
+            "mount a secret, or run `manage.py signing_key create` once."
         ),
     ),
     (

@@ -11,4 +11,5 @@ from apps.integrations.signing import KeyRing
 
 def signing_keys() -> KeyRing:
     """The keys in ``LLMOPS_SIGNING_DIR``, or below ``var``."""
-    return KeyRing(Path(settings.SIGNING_DIR) if settings.SIGNING_DIR else Path(settings.VAR_DIR) / "signing")
+    folder = Path(settings.SIGNING_DIR) if settings.SIGNING_DIR else Path(settings.VAR_DIR) / "signing"
+    return KeyRing(folder, may_create=settings.SIGNING_MAKES_KEY)

@@ -9,6 +9,7 @@ if not env("SECRET_KEY"):
     raise ImproperlyConfigured("SECRET_KEY must be set in production: a long random text, kept outside the repository.")
 
 DEBUG = False
+SIGNING_MAKES_KEY = False
 SECURE_SSL_REDIRECT = True
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000

@@ -20,7 +20,7 @@ from apps.catalog.keys import signing_keys
 from apps.catalog.models import ModelEntry, ModelSignature
 from apps.catalog.services.integrity import stored_digests
 from apps.core import clock
-from apps.core.errors import Conflict, GateRefused, NotFound
+from apps.core.errors import Conflict, GateRefused, NotFound, Unavailable
 from apps.core.models import AuditEvent, Operation
 from apps.core.storage import store
 from apps.governance.models import Notice
@@ -296,3 +296,18 @@ def test_signing_holds_one_piece_of_a_file(cast: Cast, monkeypatch: pytest.Monke
     stored_digests(model)
     assert max(sizes) <= 1024 * 1024
     assert len(sizes) > 5
+
+
+def test_production_cannot_make_a_key_by_itself(cast: Cast, settings: Any, tmp_path: Path) -> None:
+    """FR-001a: several machines would each make their own; without a key nothing is signed and nothing starts."""
+    settings.SIGNING_MAKES_KEY = False
+    model = make_signed(cast)
+    operation = Operation.objects.get(target_id=str(model.pk), kind="model_sign")
+    assert operation.status == "failed"
+    assert "signing_key create" in operation.message
+    with pytest.raises(Unavailable):
+        services.model_materialise(model=model, destination=tmp_path / "out")
+    model.refresh_from_db()
+    assert model.status == "approved"
+    call_command("signing_key", "create")
+    assert services.model_sign_run(model_id=model.pk) == "valid"

@@ -32,14 +32,14 @@ from apps.catalog.services.integrity import (
 from apps.catalog.services.lapses import approval_lapse
 from apps.catalog.types import ModelStatus, SignatureStatus
 from apps.core import audit, clock
-from apps.core.errors import Conflict, FieldError, GateRefused
+from apps.core.errors import Conflict, FieldError, GateRefused, Unavailable
 from apps.core.models import Operation, OperationStatus
 from apps.core.operations import operation_finish, operation_latest, operation_progress, operation_start
 from apps.core.storage import store
 from apps.core.tasks import enqueue
 from apps.core.transitions import get_locked
 from apps.governance.services import authorize
-from apps.integrations.signing import SIGNATURE_NAME, SignedModel, model_signer
+from apps.integrations.signing import SIGNATURE_NAME, SignedModel, SigningError, model_signer
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ def require_intact(*, model: ModelEntry, folder: Path, rows: Sequence[ModelFile]
         problems += row.problems if row.status == SignatureStatus.BROKEN else _signed_problems(row, found)
     if not problems:
         if row is not None and row.status == SignatureStatus.PENDING and model.status in _SIGNED:
-            _store_signature(model, row.digest, found.digests)  # the workload was faster than the signing task
+            _sign_before_use(model, row, found)
         return
     if model.status in _SIGNED or row is not None:
         signature_break(model_id=model.pk, problems=sorted(set(problems)), found_by="start of a workload")
@@ -229,6 +229,14 @@ def require_intact(*, model: ModelEntry, folder: Path, rows: Sequence[ModelFile]
         errors=[FieldError("files", "file_changed", problem) for problem in problems],
         code="file_changed",
     )
+
+
+def _sign_before_use(model: ModelEntry, row: ModelSignature, found: Integrity) -> None:
+    """The workload was faster than the signing task."""
+    try:
+        _store_signature(model, row.digest, found.digests)
+    except SigningError as error:
+        raise Unavailable(f"{model} is approved but cannot be signed yet: {error.message}") from error
 
 
 def _signed_problems(row: ModelSignature, found: Integrity) -> list[str]:

@@ -3,11 +3,7 @@
 from django.urls import path
 
 from apps.core.api.uploads import UploadsCompleteView, UploadsView, UploadView
-<<<<<<< HEAD
-from apps.datasets.api import derive, keeping, pii, views
-=======
-from apps.datasets.api import derive, pii, recalls, views
->>>>>>> 871aee3 (FR-003, FR-001d: an approved dataset can be recalled; signatures over S3)
+from apps.datasets.api import derive, keeping, pii, recalls, views
 
 _ONE = "catalog/datasets/<str:dataset_id>"
 _UPLOADS = "catalog/datasets/<str:target_id>/uploads"
@@ -26,13 +22,10 @@ urlpatterns = [
     path(
         f"{_ONE}/versions/<str:before>/compare/<str:after>", views.DatasetCompareView.as_view(), name="dataset-compare"
     ),
-<<<<<<< HEAD
     path(f"{_ONE}/deletion", keeping.DatasetDeletionView.as_view(), name="dataset-deletion"),
     path(f"{_ONE}/retention", keeping.DatasetRetentionView.as_view(), name="dataset-retention"),
     path("catalog/deleted-datasets", keeping.TombstoneListView.as_view(), name="tombstone-list"),
-=======
     path(f"{_ONE}/recall", recalls.DatasetRecallView.as_view(), name="dataset-recall"),
->>>>>>> 871aee3 (FR-003, FR-001d: an approved dataset can be recalled; signatures over S3)
     path(f"{_ONE}/split", derive.DatasetSplitView.as_view(), name="dataset-split"),
     path(f"{_ONE}/repair", derive.DatasetRepairView.as_view(), name="dataset-repair"),
     path(f"{_ONE}/redact", views.DatasetRedactView.as_view(), name="dataset-redact"),

@@ -46,10 +46,11 @@ class PublicKey:
 
 
 class KeyRing:
-    """The keys in *folder*."""
+    """The keys in *folder*; without *may_create*, a missing signing key is an error instead of a new key."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, may_create: bool = True) -> None:
         self.folder = folder
+        self.may_create = may_create
 
     @property
     def private_path(self) -> Path:
@@ -62,7 +63,13 @@ class KeyRing:
         Raises ``SigningError`` when the folder cannot be written or the key is not one that can sign.
         """
         if not self.private_path.exists():
-            self._create()
+            if not self.may_create:
+                raise SigningError(
+                    f"There is no signing key at {self.private_path}. Mount one there (LLMOPS_SIGNING_DIR names the "
+                    "folder), or make it once with `manage.py signing_key create`.",
+                    code="no_key",
+                )
+            self.create()
         return self._current()
 
     def public_keys(self) -> list[PublicKey]:
@@ -91,8 +98,8 @@ class KeyRing:
         _write(self.folder / "key.pub", public, 0o644)
         return self._current()
 
-    def _create(self) -> None:
-        """Make a key; when two processes do it at once, the first one's stays."""
+    def create(self) -> None:
+        """Make the signing key; when two processes do it at once, the first one's stays."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, name = tempfile.mkstemp(dir=self.folder, prefix=".key-")

@@ -13,19 +13,23 @@ from apps.integrations.signing import PublicKey, SigningError
 
 
 class Command(BaseCommand):
-    """Shows the trusted keys, making the first one where there is none; `rotate` replaces the signing key."""
+    """Shows the trusted keys; `create` makes the signing key where there is none, `rotate` replaces it."""
 
-    help = "Show the keys that sign and verify models (show), or replace the signing key (rotate)."
+    help = (
+        "Show the keys that sign and verify models (show), make the first (create), replace the signing key (rotate)."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """What to do."""
-        parser.add_argument("action", nargs="?", choices=["show", "rotate"], default="show")
+        parser.add_argument("action", nargs="?", choices=["show", "create", "rotate"], default="show")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show or rotate, then show."""
         keys = signing_keys()
         try:
-            if options["action"] == "rotate":
+            if options["action"] == "create":
+                keys.create()
+            elif options["action"] == "rotate":
                 self._rotate()
             keys.ensure()
             for key in keys.public_keys():
