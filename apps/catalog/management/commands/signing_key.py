@@ -15,9 +15,7 @@ from apps.integrations.signing import PublicKey, SigningError
 class Command(BaseCommand):
     """Shows the trusted keys; `create` makes the signing key where there is none, `rotate` replaces it."""
 
-    help = (
-        "Show the keys that sign and verify models (show), make the first (create), replace the signing key (rotate)."
-    )
+    help = "Keys that sign and verify models: list them (show), make the first (create), replace it (rotate)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """What to do."""
