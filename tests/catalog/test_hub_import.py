@@ -178,7 +178,7 @@ def test_token_of_an_import_is_used_and_never_shown(
         ({"token": "hf_bad"}, "token_refused", "refuses the token"),
         ({"revision": "v9"}, "revision_not_found", "no branch, tag or commit v9"),
         ({"include": ["*.json"]}, "incomplete", "weights"),
-        ({"include": ["*.gguf"]}, "incomplete", "lacks"),
+        ({"includePatterns": ["*.gguf"]}, "incomplete", "lacks"),
     ],
 )
 def test_refusals_of_the_hub_are_said_clearly(

@@ -29,6 +29,7 @@ class HubImportSerializer(ApiSerializer):
         choices=[ModelType.BASE, ModelType.FINE_TUNED], required=False, default=ModelType.BASE
     )
     include = serializers.ListField(child=serializers.CharField(max_length=200), required=False, default=list)
+    include_patterns = serializers.ListField(child=serializers.CharField(max_length=200), required=False)
     visibility = serializers.ChoiceField(choices=Visibility.choices, required=False, default=Visibility.TEAM)
     metadata = StrictJSONObject(required=False, default=dict)
     token = serializers.CharField(
@@ -36,7 +37,9 @@ class HubImportSerializer(ApiSerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """One repository, under any of its three names."""
+        """One repository, under any of its three names; ``includePatterns`` is ``include``, too."""
+        attrs["include"] = attrs["include"] or attrs.pop("include_patterns", [])
+        attrs.pop("include_patterns", None)
         names = [attrs.pop(key, None) for key in ("repo_id", "huggingface_model_id", "model_id")]
         given = {name for name in names if name}
         if len(given) != 1:

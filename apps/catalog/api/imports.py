@@ -25,6 +25,14 @@ from apps.core.models import Visibility
 from apps.core.web.objects import object_response, text_response
 
 BUNDLE_FIELDS = ("owner_team", "name", "version", "visibility")
+BUNDLE_FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "bundle": {"type": "string", "format": "binary"},
+        **{name: {"type": "string"} for name in ("ownerTeam", "name", "version", "visibility")},
+    },
+    "required": ["bundle"],
+}
 
 
 class HubImportView(ApiView):
@@ -45,7 +53,7 @@ class ImportView(HubImportView):
 
     @api_schema(
         summary="Import a model from the hub, or from a bundle",
-        request=HubImportSerializer,
+        request={"application/json": HubImportSerializer, "multipart/form-data": BUNDLE_FORM},
         responses=ModelImportSerializer,
     )
     def post(self, request: ApiRequest) -> Response:
