@@ -130,6 +130,19 @@ def test_unmodified_client_can_choose_the_version(hub: str, cast: Cast, tmp_path
 
 
 @pytest.mark.slow
+def test_transformers_loads_an_approved_model_from_the_portal(
+    hub: str, cast: Cast, tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    """FR-001e: tokenizer and weights of a real model, by nothing but its name; the loaded model writes."""
+    files = {path.name: path.read_bytes() for path in tiny_model_dir.iterdir() if path.is_file()}
+    model = make_approved(cast, name="tiny", files=files)
+    said = ask(hub, token(cast.ada), tmp_path, repo="support/tiny", calls=["auto_model"])
+    parameters, length = said["auto_model"]
+    assert parameters >= (model.parameter_count or 0) > 1_000_000
+    assert length > 3
+
+
+@pytest.mark.slow
 def test_unmodified_client_cannot_pull_unapproved_or_invisible_models(hub: str, cast: Cast, tmp_path: Path) -> None:
     """FR-001e, P-3: drafts, other teams' models and bad tokens read as not found, in the client's own errors."""
     make_ready(cast.ada, cast.support, name="draft-model")

@@ -90,6 +90,14 @@ def main() -> None:
 
         return AutoConfig.from_pretrained(repo, revision=revision or "main").model_type
 
+    def model() -> Any:
+        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+
+        tokenizer = AutoTokenizer.from_pretrained(repo)
+        loaded = AutoModelForCausalLM.from_pretrained(repo)
+        written = loaded.generate(**tokenizer("Hello", return_tensors="pt"), max_new_tokens=3, do_sample=False)
+        return [sum(one.numel() for one in loaded.parameters()), int(written.shape[-1])]
+
     calls: dict[str, Callable[[], Any]] = {
         "whoami": lambda: api.whoami()["name"],
         "model_info": info,
@@ -107,6 +115,7 @@ def main() -> None:
         "snapshot": lambda: digests(hub.snapshot_download(repo, revision=revision)),
         "verify": lambda: len(api.verify_repo_checksums(repo, revision=revision).mismatches),
         "auto_config": config,
+        "auto_model": model,
     }
     results: dict[str, Any] = {}
     for name in wish["calls"]:
