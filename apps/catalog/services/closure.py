@@ -19,6 +19,7 @@ from apps.catalog.lineage import Key, edges_touching
 from apps.catalog.models import ApprovedSources, ModelEntry
 from apps.catalog.services.lapses import approval_lapse
 from apps.catalog.types import ModelStatus, SourceState
+from apps.core.models import Visibility
 from apps.core.transitions import get_locked
 from apps.governance.types import GateResult
 
@@ -113,10 +114,14 @@ def model_check_sources(*, model_id: UUID) -> bool:
     if pinned is None:  # approved before sources were pinned
         sources_pin(model=model)
         return False
-    problems = sources_problems(pinned.pins, _states(_keys(pinned.pins)))
+    states = _states(_keys(pinned.pins))
+    problems = sources_problems(pinned.pins, states)
     if not problems:
         return False
-    approval_lapse(actor=None, model=model, reason=_sentence(problems))
+    named = _sentence(problems)
+    unnamed = _sentence(sources_problems([{**pin, "label": ""} for pin in pinned.pins], states))
+    shared = model.visibility == Visibility.ORGANISATION
+    approval_lapse(actor=None, model=model, reason=unnamed if shared else named, named=named, told=unnamed)
     return True
 
 

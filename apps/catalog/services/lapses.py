@@ -21,11 +21,16 @@ from apps.integrations.signing import SIGNATURE_NAME
 CHANGED = "apps.catalog.tasks.lineage_changed"
 
 
-def approval_lapse(*, actor: User | None, model: ModelEntry, reason: str, tone: str = "warning") -> None:
+def approval_lapse(
+    *, actor: User | None, model: ModelEntry, reason: str, named: str = "", told: str = "", tone: str = "warning"
+) -> None:
     """End the approval of the locked *model*; governance calls back and makes the draft. Refreshes *model*.
 
     Its people are told, whoever registered as a listener (serving: the owners of endpoints) is asked to act, and
     models derived from it are checked. All in the caller's transaction, except what is enqueued.
+
+    *reason* is read by whoever sees the model, in its history too. *named* is the reason for its people, *told* the one
+    for listeners, who may be of other teams, where they may read more or less than that.
     """
     occasion = f"{model.pk}:{model.approved_at.isoformat() if model.approved_at else ''}"
     if not approvals_lapse(kind=APPROVAL_KIND, subject_id=model.pk, reason=reason, actor=actor):
@@ -40,10 +45,10 @@ def approval_lapse(*, actor: User | None, model: ModelEntry, reason: str, tone: 
         key=f"model_lapsed:{occasion}",
         tone=tone,
         title=f"The approval of {model} has lapsed",
-        text=f"{reason} It cannot be deployed until it is approved again.",
+        text=f"{named or reason} It cannot be deployed until it is approved again.",
         url=reverse("catalog:model-detail", args=[model.pk]),
     )
-    registry.approval_lapsed(model, reason)
+    registry.approval_lapsed(model, told or reason)
     enqueue(CHANGED, MODEL, str(model.pk))
 
 
