@@ -49,8 +49,9 @@ class PublicationSubject(ApprovalSubject):
         return reverse("catalog:model-detail", args=[obj.model_id])
 
     def author_ids(self, obj: Publication) -> set[UUID | int]:
-        """Who asks, and who made the version."""
-        authors = {obj.created_by_id, obj.model.created_by_id, obj.model.submitted_by_id}
+        """Who asks, and who made the version or uploaded any of its files."""
+        uploaders = obj.model.files.values_list("uploaded_by_id", flat=True)
+        authors = {obj.created_by_id, obj.model.created_by_id, obj.model.submitted_by_id, *uploaders}
         return {author for author in authors if author is not None}
 
     def digest(self, obj: Publication) -> str:

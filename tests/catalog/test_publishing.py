@@ -82,6 +82,16 @@ def test_ada_cannot_go_back_alone(cast: Cast, api: Api, one: ModelEntry, two: Mo
     assert event.metadata == {"replaced_by": "1.0", "reason": "2.0 invents refunds."}
 
 
+def test_uploader_cannot_approve_the_rollback_to_own_files(cast: Cast, one: ModelEntry, two: ModelEntry) -> None:
+    """FR-010: who filled a version is its author here as at its own review, whoever asks."""
+    one.files.update(uploaded_by=cast.ben)
+    services.model_publish(actor=cast.ada, model_id=two.pk)
+    wish = services.model_publish(actor=cast.ada, model_id=one.pk, reason="2.0 invents refunds.")
+    with pytest.raises(PermissionRefused, match="author"):
+        approval_decide(actor=cast.ben, kind="model_publication", subject_id=wish.pk, decision="approve")
+    assert published(cast, one) == "2.0"
+
+
 @pytest.mark.parametrize("decision", ["reject", "request_changes"])
 def test_refused_rollback_changes_nothing(cast: Cast, one: ModelEntry, two: ModelEntry, decision: str) -> None:
     """FR-002: a reviewer's no leaves the published version, and the way free for another wish."""

@@ -112,13 +112,16 @@ def test_reviewer_extends_the_retention(cast: Cast, ended: Dataset, api: Api, pa
         )
 
 
-def test_nobody_extends_what_they_made(cast: Cast) -> None:
-    """FR-010: nobody is above four eyes: an admin who uploaded it cannot keep it longer."""
+def test_nobody_extends_what_they_made(cast: Cast, api: Api) -> None:
+    """FR-010: nobody is above four eyes: an admin who uploaded it cannot keep it longer, and the attempt is kept."""
     dataset = make_dataset(cast.dana, owner_team="support", metadata={"datasheet": {**SHEET, "retention": "12 months"}})
     services.dataset_submit(actor=cast.ada, dataset_id=dataset.pk)
     services.dataset_decide(actor=cast.chen, dataset_id=dataset.pk, decision="approve")
     with pytest.raises(PermissionRefused, match="author"):
         services.retention_extend(actor=cast.dana, dataset_id=dataset.pk, until=date(2090, 1, 1), reason="x")
+    body = {"until": "2090-01-01", "reason": "x"}
+    assert api(cast.dana).post(f"/catalog/datasets/{dataset.pk}/retention", body).status_code == 403
+    assert AuditEvent.objects.filter(action="datasets.retention.denied", actor=cast.dana, result="denied").exists()
 
 
 def test_deletion_leaves_a_proof_and_a_name(cast: Cast, api: Api) -> None:

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.core import audit, clock
-from apps.core.errors import Conflict, DomainError, FieldError, PermissionRefused, ValidationFailed
+from apps.core.errors import Conflict, Denial, DomainError, FieldError, PermissionRefused, ValidationFailed
 from apps.datasets.approvals import DatasetApproval
 from apps.datasets.models import Dataset
 from apps.datasets.services.access import dataset_locked
@@ -112,7 +112,14 @@ def retention_extend(*, actor: User, dataset_id: object, until: date, reason: st
         dataset = dataset_locked(actor=actor, dataset_id=dataset_id, action="dataset.approve")
         authors = DatasetApproval().author_ids(dataset)
         if why := four_eyes_reason(actor_id=actor.pk, requester_id=None, author_ids=authors, title=str(dataset)):
-            raise PermissionRefused(why)
+            denial = Denial(
+                actor=actor,
+                action="datasets.retention.denied",
+                resource_type=Dataset.AUDIT_TYPE,
+                resource_id=str(dataset.pk),
+                team_id=dataset.team_id,
+            )
+            raise PermissionRefused(why, code="four_eyes", denial=denial)
         if dataset.status != DatasetStatus.APPROVED:
             raise Conflict(
                 f"{dataset} is {dataset.status}: change the retention in its data sheet instead.", code="not_approved"
