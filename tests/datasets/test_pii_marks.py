@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.core.errors import Conflict, PermissionRefused, ValidationFailed
+from apps.core.errors import Conflict, GateRefused, PermissionRefused, ValidationFailed
 from apps.core.models import AuditEvent
 from apps.datasets import services
 from apps.datasets.models import Dataset, PiiFinding, PiiMark
@@ -137,6 +137,22 @@ def test_marks_survive_a_new_check_while_the_same_is_found(cast: Cast) -> None:
     commit_now()
     assert status(dataset) == "failed"
     assert last_check(dataset).pii["open"] == 3, "one more find in the column: the mark on all of it is void"
+
+
+def test_submitter_cannot_open_the_gate_while_a_newer_check_runs(cast: Cast) -> None:
+    """FR-003, FR-003c: proposals and undoings of the team leave the gate shut until the newer check has its say."""
+    dataset = make_dataset(cast.ada, rows=rows_with_addresses(1))
+    services.pii_mark_create(actor=cast.chen, dataset_id=dataset.pk, finding_id=finding(dataset).pk, reason=REASON)
+    services.dataset_check_request(actor=cast.ada, dataset_id=dataset.pk)
+    about = {"column": "response", "pii_type": "email", "reason": REASON}
+    mark = services.pii_mark_create(actor=cast.ada, dataset_id=dataset.pk, **about)
+    assert status(dataset) == "pending"
+    services.pii_mark_decide(actor=cast.ada, dataset_id=dataset.pk, mark_id=mark.pk, decision="undo", reason=REASON)
+    assert status(dataset) == "pending"
+    with pytest.raises(GateRefused):
+        services.dataset_submit(actor=cast.ada, dataset_id=dataset.pk)
+    commit_now()
+    assert status(dataset) == "clean"
 
 
 def test_place_mark_does_not_follow_another_text(cast: Cast) -> None:

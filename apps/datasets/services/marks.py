@@ -19,7 +19,7 @@ from apps.core.transitions import get_locked, transition
 from apps.datasets.models import Dataset, DatasetCheck, PiiFinding, PiiMark
 from apps.datasets.selectors import author_ids, check_results, dataset_get
 from apps.datasets.services.access import dataset_locked
-from apps.datasets.types import MARK_TRANSITIONS, MarkScope, MarkStatus, PiiStatus
+from apps.datasets.types import CHECK_ACTIVE, MARK_TRANSITIONS, MarkScope, MarkStatus, PiiStatus
 from apps.governance.four_eyes import four_eyes_reason
 
 MAX_REASON = 1_000
@@ -118,6 +118,9 @@ def marks_apply(dataset: Dataset, check: DatasetCheck) -> None:
     check.pii = {**check.pii, "open": sum(left.values()), "openByType": left}
     check.pii_status = PiiStatus.FAILED if left else PiiStatus.CLEAN
     check.save(update_fields=["pii", "pii_status"])
+    if DatasetCheck.objects.filter(dataset=dataset, status__in=CHECK_ACTIVE).exclude(pk=check.pk).exists():
+        # A newer check looks again, perhaps by other rules: until it has, the gate stays shut.
+        return
     dataset.pii_scan_status = check.pii_status
     dataset.save(update_fields=["pii_scan_status"])
 
