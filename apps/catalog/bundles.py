@@ -153,9 +153,12 @@ class BundleReader:
         if info.type == tarfile.GNUTYPE_LONGNAME and not long_name and 0 < info.size <= NAME_LIMIT:
             raw = b"".join(self._content(info.size)).rstrip(b"\0")
             try:
-                return self._header(raw.decode())
+                name = raw.decode()
             except UnicodeDecodeError as error:
                 raise bad("A name in the bundle is not UTF-8.") from error
+            if not name:
+                raise bad("A name in the bundle is empty.")
+            return self._header(name)
         if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.size < 0:
             raise bad(f"The bundle holds something that is not a plain file: {(long_name or info.name)[:80]!r}.")
         return long_name or info.name, info.size

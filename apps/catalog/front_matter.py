@@ -20,6 +20,8 @@ README_LIMIT = 1_048_576  # bytes that are read of a card
 FRONT_LIMIT = 65_536  # characters of YAML; the Hub's own cards stay far below
 BODY_LIMIT = 40_000  # characters kept as the description; with four bytes each they fit into the metadata
 DEPTH_LIMIT = 12
+INTEGER_BITS = 64
+TOO_LARGE = "The front matter holds a number that is too large."
 OWN_KEY = "llm_ops"
 #: Of the Hub's front matter, what is kept under the same name in the metadata.
 HUB_KEYS = (
@@ -87,7 +89,14 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
 
 
 def _plain_map(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    return {_text(key): _plain(item, depth + 1) for key, item in value.items()}
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value).replace("\x00", "")
+    except ValueError as error:  # Python writes no numbers of thousands of digits
+        raise CardUnreadable(TOO_LARGE) from error
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -102,9 +111,9 @@ def _plain(value: Any, depth: int) -> Any:
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
+        raise CardUnreadable(TOO_LARGE)
+    return value if value is None or isinstance(value, bool | int | float) else _text(value)
 
 
 def metadata_from_card(text: str) -> dict[str, Any]:

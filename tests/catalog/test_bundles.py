@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from apps.catalog import registry
-from apps.catalog.bundles import BundleBad, BundleReader, Member, bundle_pieces, json_document
+from apps.catalog.bundles import BLOCK, BundleBad, BundleReader, Member, bundle_pieces, json_document
 from apps.catalog.import_models import ModelImport
-from apps.catalog.models import ModelEntry, ModelSignature
-from apps.catalog.services import exports, model_export_run
+from apps.catalog.models import LineageEdge, ModelEntry, ModelSignature
+from apps.catalog.services import exports, import_run, model_export_run
 from apps.core.models import AuditEvent, Operation
 from apps.core.storage import store
+from apps.datasets.models import Dataset
 from tests.catalog.files import model_files
 from tests.catalog.support import CARD, EXTERNAL, make_approved, make_model, make_ready, upload
 from tests.support.cast import Cast, commit_now
@@ -140,6 +141,19 @@ def test_who_may_not_export_cannot_fetch_either(cast: Cast, api: Api) -> None:
     waiting = api(cast.ada).post(f"/catalog/models/{model.pk}/export").data
     assert api(cast.ada).post(f"/catalog/models/{model.pk}/export").data["id"] == waiting["id"], "asked twice"
     assert api(cast.ada).get(f"/catalog/models/{model.pk}/exports/{waiting['id']}").status_code == 404
+
+
+def test_bundle_is_fetched_by_who_asked_for_it(cast: Cast, api: Api) -> None:
+    """P-3: a bundle names what its maker sees, here another team's dataset; Ada fetches her own, without the name."""
+    study = Dataset.objects.create(team=cast.research, created_by=cast.eve, name="secret-study", version="1.0")
+    model = make_ready(cast.ada, cast.support)
+    LineageEdge.objects.create(
+        source_kind="dataset", source_id=study.pk, target_kind="model", target_id=model.pk, relation="trained_on"
+    )
+    result, bundle = exported(api(cast.dana), model)
+    assert b"secret-study" in bundle
+    assert api(cast.ada).get(result["download"]).status_code == 404
+    assert b"secret-study" not in exported(api(cast.ada), model)[1]
 
 
 def test_lost_export_is_written_by_the_next_worker(cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,6 +290,9 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "external": (lambda: rebuilt(entry(type="external")), "base or fine-tuned"),
     "no name": (lambda: rebuilt(entry(name=None)), "name, version and type"),
     "control characters": (lambda: rebuilt(entry(name="a\nb")), "one line"),
+    "name too long": (lambda: rebuilt(entry(name="x" * 201)), "at most 200"),
+    "version too long": (lambda: rebuilt(entry(version="1." + "1" * 300)), "longer than 64"),
+    "names that name nothing": (lambda: _lying(tarfile.GNUTYPE_LONGNAME, 1, b"\0" * BLOCK) * 3_000, "is empty"),
     "bad version": (lambda: rebuilt(entry(version="one")), "numbers with dots"),
     "a key in the metadata": (lambda: rebuilt(entry(metadata={"api_key": "sk-1"})), "without keys"),
     "metadata no object": (lambda: rebuilt(entry(metadata=[])), "without keys"),
@@ -287,10 +304,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-def _lying(kind: bytes, size: int) -> bytes:
+def _lying(kind: bytes, size: int, body: bytes = b"\0" * 4_096) -> bytes:
     info = tarfile.TarInfo("bundle.json")
     info.type, info.size = kind, size
-    return info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 4_096
+    return info.tobuf(tarfile.GNU_FORMAT) + body
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -310,6 +327,20 @@ def test_hostile_bundles_are_refused(cast: Cast, api: Api, name: str) -> None:
         assert store().list("models") == []
     else:
         assert ModelEntry.objects.get().scan_status == "unsafe"
+    commit_now()
+    assert store().list("incoming") == []
+
+
+def test_import_that_breaks_down_ends(cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FR-001e, P-8: whatever a file makes of the worker, the import ends with a word and is not sent for ever."""
+
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise RecursionError
+
+    monkeypatch.setitem(import_run.__globals__, "read_bundle", broken)
+    done = imported(api(cast.ada), rebuilt(lambda *_: None))
+    assert (done["status"], done["errorCode"]) == ("failed", "unexpected")
+    assert Operation.objects.get().status == "failed"
     commit_now()
     assert store().list("incoming") == []
 

@@ -77,6 +77,8 @@ def test_cards_of_others_are_read(text: str, expected: dict[str, Any]) -> None:
         ("---\ntags: " + "[" * 50 + "]" * 50 + "\n---\n", "nested deeper"),
         ("---\ntags: " + "[" * 20_000 + "\n---\n", "not valid YAML"),
         ("---\n" + "a: b\n" * 20_000 + "---\n", "more than"),
+        ("---\nlicense: 0x" + "f" * 5_000 + "\n---\n", "too large"),
+        ("---\n? 0x" + "f" * 5_000 + "\n: a\n---\n", "too large"),
         ("---\na: 99999-99-99\n2001-99-99: x\n---\n", "not valid YAML"),
     ],
 )

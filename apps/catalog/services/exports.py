@@ -49,7 +49,7 @@ def model_export_start(*, actor: User | None, model_id: UUID | str) -> Operation
     """
     model = model_get(actor=actor, model_id=model_id)
     authorize(actor=actor, action="model.export", obj=model)
-    running = exports_of(actor=actor, model=model).filter(status__in=ACTIVE, created_by=actor).first()
+    running = exports_of(actor=actor, model=model).filter(status__in=ACTIVE).first()
     if running is not None:
         return running
     operation = operation_start(
@@ -67,8 +67,11 @@ def model_export_start(*, actor: User | None, model_id: UUID | str) -> Operation
 
 
 def exports_of(*, actor: User | None, model: ModelEntry) -> Any:
-    """Exports of *model* that *actor* may know of, newest first."""
-    mine = Operation.objects.filter(kind=KIND, target_type=ModelEntry.AUDIT_TYPE, target_id=str(model.pk))
+    """Exports of *model* that *actor* asked for, newest first. A bundle names what its maker may see, lineage and
+    evaluations included, so nobody fetches another's."""
+    mine = Operation.objects.filter(
+        kind=KIND, target_type=ModelEntry.AUDIT_TYPE, target_id=str(model.pk), created_by=actor
+    )
     return visible_to(actor, mine).order_by("-created_at")
 
 

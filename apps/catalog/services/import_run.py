@@ -24,7 +24,7 @@ from apps.catalog.import_models import IMPORT_TRANSITIONS, ImportSource, ImportS
 from apps.catalog.services.bundle_read import read_bundle
 from apps.catalog.services.entries import model_create
 from apps.catalog.services.import_plan import check_limits, plan_files
-from apps.catalog.services.imports import forget_files, send
+from apps.catalog.services.imports import checked_identity, forget_files, send
 from apps.catalog.services.uploads import file_register, scan_start
 from apps.core import audit, clock
 from apps.core.crypto import decrypt
@@ -76,6 +76,10 @@ def import_run(*, import_id: UUID | str) -> str:
         except OSError as error:
             logger.warning("import_interrupted", exc_info=True, extra={"import": str(row.pk)})
             _again_or_fail(row, "local", f"The worker could not write or read: {error.strerror or error}.", retry=True)
+        except Exception:
+            # Left running, it would be sent to a worker again for ever.
+            logger.exception("import_broke_down", extra={"import": str(row.pk)})
+            _fail(row, "unexpected", "It broke down unexpectedly. Try again; if it fails again, tell an operator.")
         row.refresh_from_db(fields=["status"])
         return str(row.status)
 
@@ -241,9 +245,10 @@ def _unpack_bundle(row: ModelImport) -> None:
         total_limit=settings.LLMOPS_HUB_MAX_BYTES,
         report=lambda done, total, text: _bundle_report(row, done, total, text),
     )
-    row.name = row.name or contents.name
-    row.version = row.version or contents.version
-    row.type = contents.type
+    name, version = row.name or contents.name, row.version or contents.version
+    # Before anything is saved: a bundle may say what no column holds.
+    checked_identity(row.team, name, version, contents.type, row.model_visibility, [], taken=False)
+    row.name, row.version, row.type = name, version, contents.type
     row.metadata = contents.metadata
     row.files = [
         {"filename": name, "size": size, "stored_sha256": sha256, "done": True} for name, size, sha256 in contents.files

@@ -84,7 +84,7 @@ def import_from_hub(
     if len(token) > TOKEN_LIMIT or not _LINE.fullmatch(token) or not token.isascii():
         errors.append(FieldError("token", "invalid", "The token must be one line of plain characters."))
     name = name.strip() or repo_id.rpartition("/")[2]
-    fields = _identity(team, name, version.strip() or DEFAULT_VERSION, type, visibility, errors)
+    fields = checked_identity(team, name, version.strip() or DEFAULT_VERSION, type, visibility, errors)
     row = ModelImport(
         team=team,
         created_by=actor,
@@ -114,7 +114,7 @@ def import_from_bundle(
     errors: list[FieldError] = []
     name, version = name.strip(), version.strip()
     # What is left out comes from the bundle, and is checked when that has been read.
-    checked = _identity(
+    checked = checked_identity(
         team, name or "bundle", version or DEFAULT_VERSION, ModelType.BASE, visibility, errors, taken=False
     )
     fields = {**checked, "name": name, "version": version}
@@ -145,7 +145,7 @@ def _extra(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     return stored
 
 
-def _identity(
+def checked_identity(
     team: Team, name: str, version: str, type_: str, visibility: str, errors: list[FieldError], *, taken: bool = True
 ) -> dict[str, Any]:
     """Check what the model will be called; the service that creates it checks again."""
