@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from apps.catalog import registry, services
 from apps.catalog.keys import signing_keys
@@ -148,6 +149,8 @@ def test_changed_byte_cannot_be_deployed_and_lapses_the_approval(cast: Cast) -> 
         with pytest.raises(GateRefused) as refusal:
             check(model=model)
         assert "signature_broken" in {error.code for error in refusal.value.errors}
+    assert Notice.objects.filter(recipient=cast.dana, tone="danger").count() == 1  # operator and admin
+    assert not Notice.objects.filter(recipient__in=[cast.eve, cast.ben, cast.finn]).exists()
     notice = Notice.objects.get(recipient=cast.ada)
     assert notice.tone == "danger"
     assert "not the ones that were approved" in notice.text
@@ -278,6 +281,25 @@ def test_sweep_signs_what_was_lost_and_verifies_what_is_old(cast: Cast) -> None:
     commit_now()
     row.refresh_from_db()
     assert row.status == "broken"
+
+
+def test_lost_work_ends_its_operation(cast: Cast) -> None:
+    """P-8: the operation that people watch is finished by the worker that takes over."""
+    model = make_approved(cast)
+    long_ago = clock.now() - timedelta(hours=1)
+    ModelSignature.objects.filter(model=model).update(updated_at=long_ago)
+    connection.run_on_commit = []
+    assert services.signatures_resend() == 1
+    commit_now()
+    assert Operation.objects.get(target_id=str(model.pk), kind="model_sign").status == "succeeded"
+    operation = services.model_verify(actor=cast.ada, model_id=model.pk)
+    assert services.model_verify(actor=cast.ben, model_id=model.pk).pk == operation.pk
+    connection.run_on_commit = []
+    Operation.objects.filter(pk=operation.pk).update(status="running", updated_at=long_ago)
+    assert services.signatures_resend() == 1
+    commit_now()
+    operation.refresh_from_db()
+    assert operation.status == "succeeded"
 
 
 def test_signing_holds_one_piece_of_a_file(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from apps.catalog.scanning import FileReport, ModelFacts, Reason, Verdict, scan_
 from apps.catalog.services.readme import card_fill
 from apps.catalog.types import ModelStatus, ScanStatus
 from apps.core import audit, clock
-from apps.core.operations import operation_fail, operation_finish, operation_progress
+from apps.core.operations import operation_fail, operation_finish, operation_latest, operation_progress
 from apps.core.storage import store
 from apps.core.tasks import enqueue
 from apps.core.transitions import get_locked
@@ -142,5 +142,7 @@ def scans_resend() -> int:
         "pk", flat=True
     )
     for pk in list(waiting[:500]):
-        enqueue("apps.catalog.tasks.model_scan", str(pk))
+        scan = operation_latest(target_type=ModelEntry.AUDIT_TYPE, target_id=pk, kind="model_scan")
+        # An operation that has ended stays as it is; one that is open ends with the scan.
+        enqueue("apps.catalog.tasks.model_scan", str(pk), str(scan.pk) if scan is not None else None)
     return len(waiting)

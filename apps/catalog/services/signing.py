@@ -15,9 +15,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import QuerySet
+from django.urls import reverse
 
 from apps.accounts.models import User
+from apps.accounts.selectors import users_with_role
 from apps.catalog.keys import signing_keys
 from apps.catalog.models import ModelEntry, ModelFile, ModelSignature
 from apps.catalog.selectors import model_get
@@ -35,10 +37,11 @@ from apps.core import audit, clock
 from apps.core.errors import Conflict, FieldError, GateRefused, Unavailable
 from apps.core.models import Operation, OperationStatus
 from apps.core.operations import operation_finish, operation_latest, operation_progress, operation_start
+from apps.core.permissions import Role
 from apps.core.storage import store
 from apps.core.tasks import enqueue
 from apps.core.transitions import get_locked
-from apps.governance.services import authorize
+from apps.governance.services import authorize, notices_send
 from apps.integrations.signing import SIGNATURE_NAME, SignedModel, SigningError, model_signer
 
 logger = logging.getLogger(__name__)
@@ -184,7 +187,7 @@ def signature_break(*, model_id: UUID, problems: Sequence[str], found_by: str) -
     """Record that the stored files are not what was approved: broken signature, lapsed approval, people told."""
     model = get_locked(ModelEntry.objects.select_related("team"), model_id)
     known = ModelSignature.objects.filter(model=model, status=SignatureStatus.BROKEN).exists()
-    told = known and model.status not in _SIGNED
+    told = known and model.status != ModelStatus.APPROVED
     ModelSignature.objects.update_or_create(
         model=model,
         defaults={"status": SignatureStatus.BROKEN, "problems": list(problems)},
@@ -198,6 +201,7 @@ def signature_break(*, model_id: UUID, problems: Sequence[str], found_by: str) -
             resource=model,
             metadata={"problems": list(problems)[:50], "found_by": found_by},
         )
+        _alert(model, problems)
     if model.status == ModelStatus.APPROVED:
         approval_lapse(
             actor=None,
@@ -205,6 +209,19 @@ def signature_break(*, model_id: UUID, problems: Sequence[str], found_by: str) -
             reason=f"The stored files are not the ones that were approved. {' '.join(problems[:3])}",
             tone="danger",
         )
+
+
+def _alert(model: ModelEntry, problems: Sequence[str]) -> None:
+    """Somebody wrote to the store behind the portal's back: who runs it has to know."""
+    people = [user.pk for role in (Role.ADMIN, Role.OPERATOR) for user in users_with_role(role=role)]
+    notices_send(
+        recipients=people,
+        key=f"model_files_changed:{model.pk}:{clock.now().isoformat()}",
+        tone="danger",
+        title=f"The stored files of {model} are not the ones that were approved",
+        text=f"{' '.join(problems[:3])} Find out who can write to the object store besides the portal.",
+        url=reverse("catalog:model-detail", args=[model.pk]),
+    )
 
 
 def require_intact(*, model: ModelEntry, folder: Path, rows: Sequence[ModelFile]) -> None:
@@ -244,21 +261,38 @@ def _signed_problems(row: ModelSignature, found: Integrity) -> list[str]:
 
 
 def signatures_resend() -> int:
-    """For the sweep: sign what was approved but never signed, verify what was not verified for long; how many."""
-    now = clock.now()
-    lost = ModelSignature.objects.filter(status=SignatureStatus.PENDING, updated_at__lt=now - SIGN_OVERDUE)
-    for pk in list(lost.values_list("model_id", flat=True)[:500]):
-        enqueue(SIGN, str(pk))
-    if not settings.SIGNING_VERIFY_HOURS:
-        return len(lost)
-    due = now - timedelta(hours=settings.SIGNING_VERIFY_HOURS)
-    stale = ModelSignature.objects.filter(
-        Q(verified_at__lt=due), status=SignatureStatus.VALID, model__status=ModelStatus.APPROVED
-    )
-    sent = list(stale.order_by("verified_at").values_list("model_id", flat=True)[:VERIFIED_PER_SWEEP])
-    for pk in sent:
+    """For the sweep: sign and verify what was begun and lost, verify what was not verified for long; how many."""
+    late = clock.now() - SIGN_OVERDUE
+    lost = ModelSignature.objects.filter(status=SignatureStatus.PENDING, updated_at__lt=late)
+    for pk in (unsigned := list(lost.values_list("model_id", flat=True)[:500])):
+        operation = _open_operations("model_sign").filter(target_id=str(pk)).first()
+        # With the operation that people watch, so that it ends when the work does.
+        enqueue(SIGN, str(pk), str(operation.pk) if operation is not None else None)
+    dropped = list(_open_operations("model_verify").filter(updated_at__lt=late)[:500])
+    for operation in dropped:
+        enqueue(VERIFY, operation.target_id, str(operation.pk))
+    stale = _stale_signatures()
+    for pk in stale:
         enqueue(VERIFY, str(pk))
-    return len(lost) + len(sent)
+    return len(unsigned) + len(dropped) + len(stale)
+
+
+def _open_operations(kind: str) -> QuerySet[Operation]:
+    found = Operation.objects.filter(
+        kind=kind, target_type=ModelEntry.AUDIT_TYPE, status__in=[OperationStatus.QUEUED, OperationStatus.RUNNING]
+    )
+    return found.order_by("created_at")
+
+
+def _stale_signatures() -> list[UUID]:
+    """Approved models that were not verified for as long as the setting says, a few at a time."""
+    if not settings.SIGNING_VERIFY_HOURS:
+        return []
+    due = clock.now() - timedelta(hours=settings.SIGNING_VERIFY_HOURS)
+    stale = ModelSignature.objects.filter(
+        verified_at__lt=due, status=SignatureStatus.VALID, model__status=ModelStatus.APPROVED
+    )
+    return list(stale.order_by("verified_at").values_list("model_id", flat=True)[:VERIFIED_PER_SWEEP])
 
 
 def _operation(model: ModelEntry, actor: User | None, kind: str, message: str) -> Operation:
