@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def bench_quality(folder: Path, count: int) -> None:
         if importlib.util.find_spec(name) is None:
             print(f"{name} is not installed: left out")
         else:
-            peers[f"{name}: missing, repeated, moments"] = (count, lambda call=call: call(rows.path))
+            peers[f"{name}: missing, repeated, moments"] = (count, partial(call, rows.path))
     report("Statistics and quality", count, peers)
 
 

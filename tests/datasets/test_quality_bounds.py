@@ -111,6 +111,20 @@ def test_outliers_beside_a_value_that_most_rows_share(tmp_path: Path) -> None:
     assert part(assess(rows_of(tmp_path, jsonl(flat), "flat.jsonl"), "sft_pair"), "distribution").score == 100
 
 
+def test_lengths_that_hardly_differ_are_no_outliers(tmp_path: Path) -> None:
+    """FR-003c: among texts of one length a somewhat longer one is nothing; one ten times as long is."""
+    rows = pairs(60)
+    for row in rows:
+        row["response"] = "Hold the button for 3 seconds."
+    rows[0]["response"] = "Hold the button for 3 or even 4 seconds."
+    for number in range(1, 60, 2):
+        rows[number]["response"] = "Hold the button for 12 seconds."
+    content = rows_of(tmp_path, jsonl(rows))
+    assert part(assess(content, "sft_pair"), "distribution").score == 100
+    rows[7]["response"] *= 10
+    assert part(assess(rows_of(tmp_path, jsonl(rows), "b.jsonl"), "sft_pair"), "distribution").rows == [8]
+
+
 def test_rare_words_in_a_column_of_few_words_are_named(tmp_path: Path) -> None:
     """FR-003c: a slip in a column of categories is an anomaly; free text and balanced columns are not."""
     rows = [{**row, "lang": "en" if i % 3 else "de", "topic": f"t{i % 90}"} for i, row in enumerate(pairs(600))]

@@ -69,6 +69,9 @@ ADMIN_PAGES = (
     "/governance/audit/verify/",
     "/governance/policies/",
     "/governance/policies/new/",
+    "/datasets/pii-rules/",
+    "/datasets/pii-rules/new/",
+    "/datasets/pii-rules/try/",
     "/governance/prices/",
     "/governance/costs/",
 )

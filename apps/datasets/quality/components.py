@@ -6,6 +6,7 @@ Row numbers count from 1 over all files of the dataset, in order.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ from apps.datasets.reading.rows import physical
 _OUTLIER = 6.0
 # Where most values are the same, the deviation is nothing: then widths of the middle half beyond its ends (Tukey).
 _FENCE = 3.0
+# Half or twice the usual length is never far outside, however alike the others are.
+_LENGTHS_APART = math.log(2)
 _LEAST_ROWS = 20
 # A column of few words: at most so many, in at least so many rows; one word in 2,000 rows is rare.
 _CATEGORIES = 20
@@ -181,15 +184,15 @@ def _far_outside(facts: ColumnFacts) -> pl.Expr | None:
     else:
         # Lengths spread over magnitudes; their logarithm is what has a middle and a width.
         values, cell = np.log1p(values), (cell.str.len_chars().cast(pl.Float64) + 1).log()
-    low, high = _bounds(values, counts)
+    low, high = _bounds(values, counts, 0.0 if facts.numeric else _LENGTHS_APART)
     lowest, highest = (facts.numbers.low, facts.numbers.high) if facts.numeric else (values.min(), values.max())
     if low is None or high is None or (lowest >= low and highest <= high):
         return None
     return (cell < low) | (cell > high)
 
 
-def _bounds(values: Floats, counts: Counts) -> tuple[float, float] | tuple[None, None]:
-    """Between what values are usual; nothing when they have no width at all."""
+def _bounds(values: Floats, counts: Counts, least: float) -> tuple[float, float] | tuple[None, None]:
+    """Between what values are usual, at least ``least`` to each side; nothing when they have no width at all."""
     order = np.argsort(values, kind="stable")
     values, counts = values[order], counts[order]
     middle = _quantile(values, counts, 0.5)
@@ -198,11 +201,12 @@ def _bounds(values: Floats, counts: Counts) -> tuple[float, float] | tuple[None,
     width = 1.4826 * _quantile(away[order], counts[order], 0.5)
     if width > 0:
         # A hair of room, so that equal values are never torn apart by rounding.
-        reach = _OUTLIER * width * (1 + 1e-12)
+        reach = max(least, _OUTLIER * width) * (1 + 1e-12)
         return middle - reach, middle + reach
     first, third = _quantile(values, counts, 0.25), _quantile(values, counts, 0.75)
     if third > first:
-        return first - _FENCE * (third - first), third + _FENCE * (third - first)
+        reach = max(least, _FENCE * (third - first))
+        return first - reach, third + reach
     return None, None
 
 
