@@ -162,6 +162,17 @@ def _size_lies() -> bytes:
     return bytes(raw)
 
 
+def _two_ends() -> bytes:
+    """A directory of 30,000 files, of which only the end for large archives tells; the plain end says 100 bytes."""
+    header = struct.pack("<HHHHHHIIIHHHHHII", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+    local, directory = b"PK\x03\x04" + bytes(26), (b"PK\x01\x02" + header + b"a") * 30_000
+    place, size = len(local), len(directory)
+    large = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 30_000, 30_000, size, place)
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, place + size, 1)
+    plain = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, 100, place, 0)
+    return local + directory + large + locator + plain
+
+
 def _wide_parquet() -> bytes:
     return parquet(**{f"c{n}": [1] for n in range(1_500)})
 
@@ -216,6 +227,7 @@ PACKED: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
         "zip_content",
         "too many files",
     ),
+    "zip with two ends": ("a.csv.zip", _two_ends, "zip_content", "too many files"),
     "zip path": ("a.zip", lambda: zipped({"../../etc/cron.d/evil.csv": CSV}), "zip_content", "leads elsewhere"),
     "zip absolute path": ("a.zip", lambda: zipped({"/etc/evil.csv": CSV}), "zip_content", "leads elsewhere"),
     "zip drive path": ("a.zip", lambda: zipped({"C:\\evil.csv": CSV}), "zip_content", "leads elsewhere"),

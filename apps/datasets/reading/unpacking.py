@@ -150,23 +150,26 @@ def _zip_member(path: Path, name: str, log: ProblemLog) -> Iterator[tuple[IO[byt
 
 
 def _directory_size(path: Path) -> int:
-    """Bytes of the archive's directory, as its end says: ``zipfile`` would read all of it into memory."""
+    """Bytes of the archive's directory, as its end says: ``zipfile`` would read all of it into memory. Where there is
+    an end for large archives too, ``zipfile`` believes that one, whatever the plain one says; so the larger counts."""
     size = path.stat().st_size
     with path.open("rb") as handle:
-        handle.seek(max(0, size - 65_557))
+        first = max(0, size - 65_557)
+        handle.seek(first)
         tail = handle.read()
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or len(tail) - at < 22:
             raise zipfile.BadZipFile("it has no directory")
         length = int(struct.unpack("<I", tail[at + 12 : at + 16])[0])
-        if length != 0xFFFFFFFF:
-            return length
-        locator = tail.rfind(b"PK\x06\x07", 0, at)
-        if locator < 0 or len(tail) - locator < 20:
+        said = [] if length == 0xFFFFFFFF else [length]
+        locator = tail[max(0, at - 20) : at]
+        if len(locator) == 20 and locator.startswith(b"PK\x06\x07"):
+            # Right before the locator, or where that points to: versions of Python look in different places.
+            for place in (first + at - 76, int(struct.unpack("<Q", locator[8:16])[0])):
+                handle.seek(min(max(0, place), size), os.SEEK_SET)
+                record = handle.read(56)
+                if len(record) == 56 and record.startswith(b"PK\x06\x06"):
+                    said.append(int(struct.unpack("<Q", record[40:48])[0]))
+        if not said:
             raise zipfile.BadZipFile("its large directory is not where it should be")
-        offset = int(struct.unpack("<Q", tail[locator + 8 : locator + 16])[0])
-        handle.seek(min(offset, size), os.SEEK_SET)
-        record = handle.read(56)
-        if len(record) < 56 or not record.startswith(b"PK\x06\x06"):
-            raise zipfile.BadZipFile("its large directory is not where it should be")
-        return int(struct.unpack("<Q", record[40:48])[0])
+        return max(said)
