@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
-# The comparison of words is quadratic at worst; longer texts are compared by lines, and the longest not at all.
+from apps.core.differences import opcodes
+
+# Longer texts are compared by lines, and the longest not at all.
 WORD_LIMIT = 2_000
 LINE_LIMIT = 2_000
 _WORDS = re.compile(r"\s+|[^\s\w]|\w+")
@@ -35,7 +36,7 @@ def text_diff(left: str, right: str) -> tuple[Segment, ...]:
 
 
 def _segments(left: list[str], right: list[str]) -> Iterator[Segment]:
-    for op, start, end, other_start, other_end in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+    for op, start, end, other_start, other_end in opcodes(left, right):
         if op == "equal":
             yield Segment("same", "".join(left[start:end]))
             continue

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import SequenceMatcher
 from typing import Any
 
+from apps.core.differences import opcodes
 from apps.core.models import AuditEvent
 from apps.datasets.models import Dataset, DatasetCheck
 from apps.datasets.selectors_pii import type_label
@@ -206,7 +206,7 @@ def word_diff(before: str, after: str) -> list[tuple[str, str]]:
     """Pieces of text as (same | removed | added, text)."""
     old, new = before.split(" "), after.split(" ")
     parts: list[tuple[str, str]] = []
-    for kind, old_start, old_end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for kind, old_start, old_end, new_start, new_end in opcodes(old, new):
         if kind == "equal":
             parts.append(("same", " ".join(old[old_start:old_end])))
             continue
