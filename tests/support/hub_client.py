@@ -94,7 +94,7 @@ def main() -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
         tokenizer = AutoTokenizer.from_pretrained(repo)
-        loaded = AutoModelForCausalLM.from_pretrained(repo)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(repo)
         written = loaded.generate(**tokenizer("Hello", return_tensors="pt"), max_new_tokens=3, do_sample=False)
         return [sum(one.numel() for one in loaded.parameters()), int(written.shape[-1])]
 
