@@ -121,6 +121,18 @@ def castable(rows: RowsFile) -> dict[str, str]:
     return result
 
 
+def castable_at_first(rows: RowsFile) -> dict[str, str]:
+    """What :func:`castable` would say if the first rows were all."""
+    result: dict[str, str] = {}
+    first = next((frame.head(_LOOK) for _offset, frame in rows.frames(_LOOK)), None)
+    for index, column in enumerate(rows.columns):
+        if first is not None and column.kind == "string" and column.stored == "text":
+            chosen = _chosen(_fitting(first[physical(index)]) or set())
+            if chosen:
+                result[column.name] = chosen
+    return result
+
+
 def _fitting(cells: pl.Series, among: set[str] | None = None) -> set[str] | None:
     """Ways in which every value of ``cells`` can be read; ``None`` when there is no value to tell by."""
     values = cells.str.strip_chars().replace("", None).drop_nulls()

@@ -239,3 +239,26 @@ def test_person_repairs_with_one_click(cast: Cast, page: Callable[[Any], Client]
         page(cast.ben).post(reverse("datasets:dataset-repair", args=[source.pk]), {"kind": "cast"}).status_code == 403
     )
     assert page(cast.eve).get(offers).status_code == 404
+
+
+@pytest.mark.django_db
+def test_large_dataset_is_offered_repairs_from_its_checks(cast: Cast, settings: Any) -> None:
+    """FR-003c: of a large dataset nothing is read again for the offers; masking, too, is a worker's."""
+    settings.DATASETS_DERIVE_INLINE_ROWS = 5
+    rows = untidy_rows()
+    rows[2]["response"] = "Write to ann.lee@example.com and we will help."
+    source = make_dataset(cast.ada, rows=rows)
+    offers = {str(one.kind): one for one in services.dataset_repairs(actor=cast.ada, dataset_id=source.pk)}
+    assert {kind: one.rows for kind, one in offers.items()} == {
+        "redact": 1,
+        "drop_duplicates": 2,
+        "drop_missing": 1,
+        "cast": 24,
+    }
+    assert offers["cast"].columns["year"] == "integer"
+    started = services.dataset_repair(actor=cast.ada, dataset_id=source.pk, kind="redact")
+    assert started.operation is not None
+    commit_now()
+    done = Operation.objects.get(pk=started.operation.pk)
+    assert done.status == "succeeded"
+    assert Dataset.objects.get(pk=done.result["datasets"][0]["id"]).derivation["replaced"] == 1

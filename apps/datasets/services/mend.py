@@ -7,26 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from apps.accounts.models import User
 from apps.core import audit, versions
 from apps.core.errors import Conflict, FieldError, ValidationFailed
 from apps.datasets.mending import (
+    Repair,
     RepairKind,
     RepairRefused,
     cast_frames,
     castable,
+    castable_at_first,
     keep_complete,
     keep_first,
     kept_frames,
     repairs_for,
     required_of,
 )
-from apps.datasets.models import Dataset
+from apps.datasets.models import Dataset, DatasetCheck
 from apps.datasets.reading import RowsFile
 from apps.datasets.selectors import check_results, dataset_get
-from apps.datasets.services.content import rows_opened
+from apps.datasets.services.content import rows_opened, rows_ranged
 from apps.datasets.services.deriving import (
     Derived,
     Part,
@@ -60,30 +63,47 @@ class RepairOffer:
 
 
 def dataset_repairs(*, actor: User | None, dataset_id: object) -> list[RepairOffer]:
-    """The repairs that would change something, each with the number of rows. Reads all rows.
+    """The repairs that would change something, each with the number of rows.
 
-    Raises NotFound, PermissionRefused, Conflict (no files).
+    All rows are read; of a large dataset the numbers are those of its checks, and types are judged by the first rows
+    (the repair itself reads every value, and is refused at one that does not fit). Raises NotFound, PermissionRefused,
+    Conflict (no files).
     """
     dataset = dataset_get(actor=actor, dataset_id=dataset_id)
     authorize(actor=actor, action="dataset.view", obj=dataset)
-    with rows_opened(dataset) as rows:
-        offers = [
-            RepairOffer(
-                found.kind,
-                _TITLES[found.kind],
-                _offered(found.kind, found.rows, found.columns),
-                found.rows,
-                found.columns,
-            )
-            for found in repairs_for(rows, dataset.type)
-        ]
     check = check_results(dataset)
+    if (dataset.row_count or 0) > settings.DATASETS_DERIVE_INLINE_ROWS:
+        repairs = _by_checks(dataset, check)
+    else:
+        with rows_opened(dataset) as rows:
+            repairs = repairs_for(rows, dataset.type)
+    offers = [
+        RepairOffer(one.kind, _TITLES[one.kind], _offered(one.kind, one.rows, one.columns), one.rows, one.columns)
+        for one in repairs
+    ]
     if dataset.pii_scan_status == PiiStatus.FAILED and check is not None:
         count = int(check.pii.get("rowsAffected", 0))
         columns = {str(entry["column"]): str(entry["type"]) for entry in check.pii.get("byColumn", [])}
         kind = RepairKind.REDACT
         offers.insert(0, RepairOffer(kind, _TITLES[kind], _offered(kind, count, columns), count, columns))
     return offers
+
+
+def _by_checks(dataset: Dataset, check: DatasetCheck | None) -> list[Repair]:
+    """What the checks have found out already, and types by a look at the first rows."""
+    if check is None:
+        return []
+    affected = {part["key"]: int(part["affectedRows"]) for part in check.quality.get("components", [])}
+    found = []
+    if affected.get("duplicates"):
+        found.append(Repair(RepairKind.DROP_DUPLICATES, affected["duplicates"]))
+    with rows_ranged(dataset) as rows:
+        if affected.get("missingValues"):
+            required = dict.fromkeys(required_of(rows, dataset.type), "needs a value")
+            found.append(Repair(RepairKind.DROP_MISSING, affected["missingValues"], required))
+        if casts := castable_at_first(rows):
+            found.append(Repair(RepairKind.CAST, dataset.row_count or 0, casts))
+    return found
 
 
 _TITLES: Mapping[str, str] = {
@@ -132,8 +152,6 @@ def dataset_repair(
         raise Conflict(f"{source} has no files to repair. Upload some first.", code="no_files")
     if version and not versions.is_version(version):
         raise ValidationFailed.field("version", "invalid", f"{version[:64]!r} is not a version such as 1.0 or 2.1.0.")
-    if kind == RepairKind.REDACT:
-        return Derived(source, (dataset_redact(actor=actor, dataset_id=dataset_id, version=version),))
     if version and free_version(source, [source.name], version) != version:
         text = f"“{source.name}” has version {version} already. Choose another, or leave it empty."
         raise Conflict(text, errors=[FieldError("version", "not_unique", text)], code="not_unique")
@@ -141,9 +159,10 @@ def dataset_repair(
     unknown = [str(name) for name in columns if name not in known]
     if unknown:
         raise ValidationFailed.field("columns", "unknown_column", f"There is no column {unknown[0][:60]!r}.")
-    if columns and (kind == RepairKind.DROP_DUPLICATES or isinstance(columns, Mapping) != (kind == RepairKind.CAST)):
+    whole = kind in {RepairKind.DROP_DUPLICATES, RepairKind.REDACT}
+    if columns and (whole or isinstance(columns, Mapping) != (kind == RepairKind.CAST)):
         shapes = {"cast": "an object of columns and types", "drop_missing": "a list of columns"}
-        wanted = shapes.get(kind, "left out: whole rows are compared")
+        wanted = shapes.get(kind, "left out: it is about whole rows")
         raise ValidationFailed.field("columns", "invalid", f"For {kind} columns must be {wanted}.")
     chosen: Any = dict(columns) if isinstance(columns, Mapping) else list(columns)
     return derive(actor=actor, source=source, kind=KIND, asked={"kind": kind, "columns": chosen, "version": version})
@@ -152,6 +171,16 @@ def dataset_repair(
 def repair_work(actor: User | None, source: Dataset, asked: Mapping[str, Any], progress: Progress) -> Sequence[Dataset]:
     """Write the repaired rows and register them."""
     kind = RepairKind(asked["kind"])
+    if kind == RepairKind.REDACT:
+        total = max(1, source.row_count or 0)
+        return [
+            dataset_redact(
+                actor=actor,
+                dataset_id=source.pk,
+                version=asked["version"],
+                progress=lambda done: progress(80 * done // total),
+            )
+        ]
     version = asked["version"] or free_version(source, [source.name], versions.next_patch(source.version))
     with work_folder("repair-") as folder, rows_opened(source) as rows:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,11 +30,18 @@ from apps.governance.services import authorize
 _FRAME_ROWS = 4_096
 
 
-def dataset_redact(*, actor: User | None, dataset_id: object, version: str = "", change_log: str = "") -> Dataset:
+def dataset_redact(
+    *,
+    actor: User | None,
+    dataset_id: object,
+    version: str = "",
+    change_log: str = "",
+    progress: Callable[[int], None] | None = None,
+) -> Dataset:
     """Make a redacted copy of a dataset as a new version of the same name, linked to its source.
 
-    Without ``version`` the next free patch version is taken. Raises NotFound, PermissionRefused,
-    ValidationFailed (version), Conflict (no files; the version exists).
+    Without ``version`` the next free patch version is taken. ``progress`` is called with the rows done. Raises
+    NotFound, PermissionRefused, ValidationFailed (version), Conflict (no files; the version exists).
     """
     source = dataset_get(actor=actor, dataset_id=dataset_id)
     authorize(actor=actor, action="dataset.create", team=source.team, context={"type": source.type})
@@ -43,7 +50,7 @@ def dataset_redact(*, actor: User | None, dataset_id: object, version: str = "",
     with tempfile.TemporaryDirectory(dir=settings.VAR_DIR / "tmp", prefix="redact-") as folder:
         target = Path(folder) / _filename(source)
         with rows_opened(source) as rows:
-            replaced = _write(rows, target, rules, name_recogniser())
+            replaced = _write(rows, target, rules, name_recogniser(), progress)
         copy = dataset_create(
             actor=actor,
             name=source.name,
@@ -98,7 +105,13 @@ def _filename(source: Dataset) -> str:
     return f"{stem}-redacted.{'csv' if source.format == 'csv' else 'jsonl'}"
 
 
-def _write(rows: RowsFile, target: Path, rules: tuple[PiiRule, ...], recogniser: Recogniser | None) -> int:
+def _write(
+    rows: RowsFile,
+    target: Path,
+    rules: tuple[PiiRule, ...],
+    recogniser: Recogniser | None,
+    progress: Callable[[int], None] | None,
+) -> int:
     """Write the redacted rows; returns how many places were replaced. CSV stays CSV, so that types stay as
     they are. Names are replaced in the rows in which a check looks for them."""
     replaced = 0
@@ -106,6 +119,8 @@ def _write(rows: RowsFile, target: Path, rules: tuple[PiiRule, ...], recogniser:
         if target.suffix == ".csv":
             handle.write(_csv_lines([rows.names]))
         for offset, frame in rows.frames(_FRAME_ROWS):
+            if progress:
+                progress(offset)
             names = recogniser if offset < settings.DATASETS_PII_NER_ROWS else None
             columns: list[list[Any]] = []
             for index, column in enumerate(rows.columns):

@@ -134,18 +134,22 @@ class DatasetRecallView(DatasetAction):
 
 
 class DatasetRedactView(DatasetAction):
-    """A copy without personal data."""
+    """A copy without personal data; of a large dataset a worker makes it."""
 
     def perform(self) -> Any:
         """Redact."""
         version = str(self.request.POST.get("version", "")).strip()
-        return services.dataset_redact(actor=self.actor, dataset_id=self.kwargs["pk"], version=version)
+        return services.dataset_repair(actor=self.actor, dataset_id=self.kwargs["pk"], kind="redact", version=version)
 
     def get_success_url(self) -> str:
-        """The new version."""
-        return reverse("datasets:dataset-detail", args=[self.result.pk])
+        """The new version; while a worker makes it, the source."""
+        made = self.result.datasets
+        return made[0].get_absolute_url() if made else super().get_success_url()
 
     def get_success_message(self) -> str:
         """Which version, how much was replaced."""
-        replaced = self.result.derivation.get("replaced", 0)
-        return f"Version {self.result.version} is made: {replaced} places replaced. Its checks have started."
+        if self.result.operation is not None:
+            return "The dataset is large: a worker makes the redacted version."
+        copy = self.result.datasets[0]
+        replaced = copy.derivation.get("replaced", 0)
+        return f"Version {copy.version} is made: {replaced} places replaced. Its checks have started."
