@@ -46,7 +46,8 @@ SHEET_FIELDS = (
     SheetField("contact", "Contact", ("contact",), "Name a person or team that answers questions."),
 )
 _DATE = re.compile(r"(?<![0-9])([0-9]{4})-([0-9]{2})-([0-9]{2})(?![0-9])")
-_PERIOD = re.compile(r"(?<![0-9.,])([0-9]{1,5})\s*-?\s*(day|week|month|year)s?\b", re.IGNORECASE)
+# Few blanks, so that a text of nothing else costs nothing.
+_PERIOD = re.compile(r"(?<![0-9.,])([0-9]{1,5})\s{0,3}-?\s{0,3}(day|week|month|year)s?\b", re.IGNORECASE)
 _ISO_PERIOD = re.compile(r"\bP(?=[0-9])(?:([0-9]{1,4})Y)?(?:([0-9]{1,5})M)?(?:([0-9]{1,5})W)?(?:([0-9]{1,5})D)?\b")
 _UNLIMITED = re.compile(r"\b(unlimited|indefinite(ly)?|permanent(ly)?|no limit|forever|none)\b", re.IGNORECASE)
 _LAST_YEAR = 9_999

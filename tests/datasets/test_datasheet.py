@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
@@ -42,6 +43,14 @@ def test_retention_is_read_from_words(text: str, end: date | None) -> None:
     retention = read_retention(text)
     assert retention.end(date(2026, 1, 31)) == end
     assert retention.readable is (end is not None or text in {"unlimited", "99999 years"})
+
+
+def test_nobody_can_write_a_retention_that_takes_minutes_to_read() -> None:
+    """FR-003: metadata may hold long texts; twenty thousand blanks took forty seconds on every page."""
+    began = time.process_time()
+    assert not read_retention("12" + " " * 20_000 + "x").readable
+    assert not read_retention("1 " * 20_000).readable
+    assert time.process_time() - began < 2
 
 
 def test_sheet_is_read_where_people_keep_it() -> None:
