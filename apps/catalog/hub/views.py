@@ -53,7 +53,8 @@ CODES: tuple[tuple[type[DomainError], str], ...] = (
     (EntryNotFound, "EntryNotFound"),
     (NotFound, "RepoNotFound"),
 )
-BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - the Hub's words, which clients look for
+#: The Hub's words; its clients look for them.
+BAD_CREDENTIALS = "Invalid credentials in Authorization header"
 
 
 def refusal(error: DomainError) -> HttpResponse:
@@ -64,7 +65,7 @@ def refusal(error: DomainError) -> HttpResponse:
     if isinstance(error, NotAuthenticated):
         response["WWW-Authenticate"] = 'Bearer realm="llm-ops"'
         code = "" if error.code == "bad_token" else "RepoNotFound"
-        message = BAD_TOKEN if error.code == "bad_token" else error.message
+        message = BAD_CREDENTIALS if error.code == "bad_token" else error.message
     if code:
         response["X-Error-Code"] = code
     # Headers are Latin-1 and one line; names may be anything.
