@@ -16,6 +16,7 @@ _django = get_wsgi_application()
 from apps.core.sending import SendingMiddleware  # noqa: E402
 from apps.gateway.asgi import Gateway  # noqa: E402
 from apps.gateway.dispatch import Dispatcher  # noqa: E402
+from llmops.bodies import LargePieces  # noqa: E402
 
-_portal = SendingMiddleware(WSGIMiddleware(cast("Any", _django), workers=16))
+_portal = LargePieces(SendingMiddleware(WSGIMiddleware(cast("Any", _django), workers=16)))
 application = Dispatcher(gateway=Gateway(), portal=_portal)

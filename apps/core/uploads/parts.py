@@ -35,7 +35,7 @@ class PartStore(Protocol):
     def resume(self, session: UploadSession) -> tuple[int, bytes]:
         """Where writing goes on, and the bytes from there to ``session.offset`` that must be written again."""
 
-    def write(self, session: UploadSession, start: int, data: bytes) -> None:
+    def write(self, session: UploadSession, start: int, data: bytes | bytearray) -> None:
         """Write ``data`` at ``start``: a whole block, or less at the end of a request."""
 
     def finish(self, session: UploadSession) -> None:
@@ -69,7 +69,7 @@ class FileParts:
     def resume(self, session: UploadSession) -> tuple[int, bytes]:
         return session.offset, b""
 
-    def write(self, session: UploadSession, start: int, data: bytes) -> None:
+    def write(self, session: UploadSession, start: int, data: bytes | bytearray) -> None:
         try:
             # Not appending: bytes behind the offset that the database knows are leftovers of a broken request.
             with open(self._path(session), "r+b") as file:
@@ -125,7 +125,7 @@ class S3Parts:
             raise NotFound(f"Bytes of {session} are gone from the store. Start the upload again.")
         return session.offset - waiting, data[:waiting]
 
-    def write(self, session: UploadSession, start: int, data: bytes) -> None:
+    def write(self, session: UploadSession, start: int, data: bytes | bytearray) -> None:
         try:
             if len(data) == session.block_size or start + len(data) == session.size:
                 number = start // session.block_size + 1

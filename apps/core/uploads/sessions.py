@@ -247,7 +247,7 @@ class _Writer:
             buffer += data
             position += len(data)
             if len(buffer) == block:
-                self._write(start, bytes(buffer), position if commit else None)
+                self._write(start, buffer, position if commit else None)
                 start, buffer = start + block, bytearray()
         if checksum is not None:
             if position < end and length is not None:
@@ -258,7 +258,7 @@ class _Writer:
                 )
             checksum.require()
         if buffer or not commit:
-            self._write(start, bytes(buffer), position)
+            self._write(start, buffer, position)
         if broken is not None:
             raise ValidationFailed.field(
                 "uploadOffset",
@@ -270,7 +270,7 @@ class _Writer:
                 "uploadOffset", "too_long", f"More bytes came than the {self.size:,} announced; the rest was left out."
             )
 
-    def _write(self, start: int, data: bytes, offset: int | None) -> None:
+    def _write(self, start: int, data: bytearray, offset: int | None) -> None:
         with transaction.atomic():
             row = (
                 UploadSession.objects.select_for_update()
