@@ -183,6 +183,26 @@ def test_trying_a_text_keeps_nothing(cast: Cast, api: Api) -> None:
     assert not AuditEvent.objects.filter(resource_type="pii_rule").exists()
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": "\\ud800 ann@example.com"}',
+        b'{"text": "x", "rule": {"pattern": {"a": 1}}}',
+        b'{"text": "x", "rule": {"pattern": "a", "validator": {"a": 1}}}',
+        b'{"text": "x", "rule": {"pattern": "a", "mask": ["x"], "regions": ["DE"], "name": 3, "type": []}}',
+        b'{"text": "x", "rule": {"pattern": "a", "confidence": "high", "position": 1e400}}',
+        b'{"text": "x", "rule": ["a"]}',
+        b'{"text": "x", "rule": {"pattern": "' + b"(" * 400 + b")" * 400 + b'"}}',
+        b'{"text": ["x"]}',
+    ],
+)
+def test_hostile_bodies_get_a_clear_answer(cast: Cast, api: Api, body: bytes) -> None:
+    """FR-003c: values of the wrong kind, half characters, deep patterns: refused in words, never a crash."""
+    answer = api(cast.dana).post(f"{RULES}/try", body)
+    assert answer.status_code == 400, answer.content
+    assert answer.envelope["message"]
+
+
 def test_only_administrators_write_rules(cast: Cast, api: Api) -> None:
     """roles.md: PII rules belong to admin; operator and auditor read; for others they are refused."""
     rule = PiiRuleRecord.objects.get(key="email")

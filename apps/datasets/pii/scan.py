@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 import polars as pl
@@ -53,9 +53,8 @@ class Recognised(Protocol):
         """How an example is masked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A find inside one text: characters ``start`` to ``end`` (half-open)."""
+class Span(NamedTuple):
+    """A find inside one text: characters ``start`` to ``end`` (half-open). A tuple, because many are made."""
 
     rule: Recognised
     start: int
