@@ -36,6 +36,13 @@ def _service(name: str) -> Any:
     return call
 
 
+def _repair(kind: str) -> Any:
+    def call(actor: Any, dataset: Dataset) -> Any:
+        return services.dataset_repair(actor=actor, dataset_id=dataset.pk, kind=kind)
+
+    return call
+
+
 class _ReadOnlyInline(TabularInline):
     extra = 0
     can_delete = False
@@ -84,6 +91,7 @@ class DatasetAdmin(PortalAdmin):
         "quality_score",
         "row_count",
         "team",
+        "retention_until",
         "created_by",
         "created_at",
     )
@@ -103,6 +111,9 @@ class DatasetAdmin(PortalAdmin):
         ),
         service_action("Run the checks again", _service("dataset_check_request"), name="check"),
         service_action("Make redacted versions", _service("dataset_redact"), name="redact"),
+        service_action("New versions without repeated rows", _repair("drop_duplicates"), name="drop_duplicates"),
+        service_action("New versions without incomplete rows", _repair("drop_missing"), name="drop_missing"),
+        service_action("New versions with typed columns", _repair("cast"), name="cast"),
         service_action("Delete with files", _service("dataset_delete"), name="delete_with_files"),
     )
 

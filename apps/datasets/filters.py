@@ -9,7 +9,7 @@ from uuid import UUID
 import django_filters
 from django.db.models import Q, QuerySet
 
-from apps.core import versions
+from apps.core import clock, versions
 from apps.core.filters import ApiFilterSet
 from apps.datasets.models import Dataset
 from apps.datasets.services.entries import STATUS_SPELLINGS
@@ -73,6 +73,10 @@ class DatasetFilter(ApiFilterSet):
         choices=[("true", "Approved only"), ("false", "All")], method="by_approval", label="Approved"
     )
 
+    expired = django_filters.ChoiceFilter(
+        choices=[("true", "Retention over"), ("false", "Within its retention")], method="by_expiry", label="Retention"
+    )
+
     class Meta:
         model = Dataset
         fields: list[str] = []
@@ -93,6 +97,11 @@ class DatasetFilter(ApiFilterSet):
         with suppress(ValueError):
             wanted |= Q(team_id=UUID(value))
         return queryset.filter(wanted)
+
+    def by_expiry(self, queryset: QuerySet[Dataset], _name: str, value: str) -> QuerySet[Dataset]:
+        """Whether the last day of keeping is over, whatever the sweep has marked yet."""
+        over = Q(retention_until__lt=clock.now().date())
+        return queryset.filter(over) if value == "true" else queryset.exclude(over)
 
     def by_approval(self, queryset: QuerySet[Dataset], _name: str, value: str) -> QuerySet[Dataset]:
         """Only approved ones, when asked for."""

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from apps.accounts.models import User
+from apps.core import clock
 from apps.core.permissions import SEES_ALL_TEAMS, is_shared, organisation_roles, visible_to
 from apps.core.transitions import get_or_not_found
 from apps.datasets.models import Dataset, DatasetCheck, DatasetTombstone, PiiFinding
@@ -19,6 +20,11 @@ def datasets_visible_to(actor: User | None) -> QuerySet[Dataset]:
     """Datasets that exist for ``actor``, newest first, with what lists show of them."""
     queryset = Dataset.objects.select_related("team", "created_by", "submitted_by", "approved_by", "source_dataset")
     return visible_to(actor, queryset).order_by("-created_at", "id")
+
+
+def datasets_kept(datasets: QuerySet[Dataset]) -> QuerySet[Dataset]:
+    """Those whose retention is not over: the ones that new work may use."""
+    return datasets.exclude(retention_until__lt=clock.now().date())
 
 
 def dataset_get(*, actor: User | None, dataset_id: object) -> Dataset:

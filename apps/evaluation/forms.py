@@ -9,7 +9,7 @@ from django import forms
 from apps.accounts.models import User
 from apps.catalog.selectors import models_visible_to
 from apps.catalog.types import ModelType, ScanStatus
-from apps.datasets.selectors import datasets_visible_to
+from apps.datasets.selectors import datasets_kept, datasets_visible_to
 from apps.datasets.types import PiiStatus
 from apps.evaluation.rubric import DEFAULT_RUBRIC, Criterion, CriterionType, Rubric
 from apps.evaluation.types import RunType
@@ -60,7 +60,7 @@ class RunForm(forms.Form):
     def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         models = models_visible_to(actor).exclude(type=ModelType.EXTERNAL).filter(scan_status=ScanStatus.SAFE)
-        datasets = datasets_visible_to(actor).filter(
+        datasets = datasets_kept(datasets_visible_to(actor)).filter(
             type__in=[kind.value for kind in EVALUABLE], pii_scan_status=PiiStatus.CLEAN
         )
         for name, queryset in (("model", models), ("dataset", datasets)):

@@ -10,7 +10,7 @@ from apps.accounts.models import User
 from apps.catalog.selectors import models_visible_to
 from apps.catalog.types import ModelStatus, ModelType
 from apps.core.permissions import teams_where
-from apps.datasets.selectors import datasets_visible_to
+from apps.datasets.selectors import datasets_kept, datasets_visible_to
 from apps.datasets.types import DatasetStatus, PiiStatus
 from apps.training.models import TrainingJob
 from apps.training.selectors import gpu_types
@@ -95,7 +95,9 @@ class JobForm(forms.Form):
     def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         models = models_visible_to(actor).filter(status=ModelStatus.APPROVED).exclude(type=ModelType.EXTERNAL)
-        datasets = datasets_visible_to(actor).filter(status=DatasetStatus.APPROVED, pii_scan_status=PiiStatus.CLEAN)
+        datasets = datasets_kept(datasets_visible_to(actor)).filter(
+            status=DatasetStatus.APPROVED, pii_scan_status=PiiStatus.CLEAN
+        )
         self._offer("model_id", [("", "–"), *((str(row.pk), str(row)) for row in models[:PICKER_LIMIT])])
         rows = [(str(row.pk), f"{row} ({row.get_type_display()})") for row in datasets[:PICKER_LIMIT]]
         self._offer("dataset_id", [("", "–"), *rows])

@@ -56,6 +56,17 @@ def test_end_of_retention_is_told_once_and_blocks(cast: Cast, ended: Dataset) ->
         assert Dataset.objects.count() == 2
 
 
+def test_expired_ones_are_found(cast: Cast, ended: Dataset, api: Api, page: Page) -> None:
+    """FR-003: filter in API and page, a word in the list; before the sweep has marked them, too."""
+    make_dataset(cast.ada, name="lasting", rows=[])
+    ada = api(cast.ada)
+    assert [one["name"] for one in ada.get("/catalog/datasets?expired=true").data] == [ended.name]
+    assert [one["name"] for one in ada.get("/catalog/datasets?expired=false").data] == ["lasting"]
+    assert ada.get("/catalog/datasets?expired=perhaps").status_code == 400
+    listed = page(cast.ada).get(reverse("datasets:dataset-list")).content.decode()
+    assert listed.count("retention over") == 1
+
+
 def test_sweep_deletes_only_what_the_settings_give_up(cast: Cast, ended: Dataset, settings: Any) -> None:
     """FR-003: drafts or all, after the days of grace counted from the notice; what is in use stays."""
     draft = make_dataset(cast.ada, name="draft", metadata={"datasheet": {**SHEET, "retention": "2026-10-01"}})

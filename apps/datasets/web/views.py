@@ -58,6 +58,7 @@ _SHOWN = (
     "row_count",
     "size_bytes",
     "visibility",
+    "retention_until",
     "created_at",
     "team__name",
     "created_by__username",
