@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from difflib import Match, SequenceMatcher
 
@@ -18,13 +19,15 @@ class _Bounded(SequenceMatcher[str]):
 
     def __init__(self, left: Sequence[str], right: Sequence[str], steps: int) -> None:
         self.steps = steps
+        self.left, self.right = left, right
+        self.places = Counter(word for word in right if word.strip())
         # White space is everywhere: it goes with the words around it, and is no place to begin.
         super().__init__(lambda word: not word.strip(), left, right, autojunk=False)
 
     def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
         """As the library, as long as there are steps."""
-        ahi, bhi = len(self.a) if ahi is None else ahi, len(self.b) if bhi is None else bhi
-        self.steps -= ahi - alo + sum(len(self.b2j.get(self.a[place], ())) for place in range(alo, ahi))
+        ahi, bhi = len(self.left) if ahi is None else ahi, len(self.right) if bhi is None else bhi
+        self.steps -= ahi - alo + sum(self.places[self.left[place]] for place in range(alo, ahi))
         return Match(alo, blo, 0) if self.steps < 0 else super().find_longest_match(alo, ahi, blo, bhi)
 
 

@@ -52,7 +52,12 @@ def test_versions_are_made_and_compared_on_s3(cast: Cast, s3: None, settings: An
     parts = services.dataset_split(actor=cast.ada, dataset_id=dataset.pk, ratios={"train": 0.8, "test": 0.2}).datasets
     assert sorted(part.row_count or 0 for part in parts) == [5, 20]
     unique = services.dataset_repair(actor=cast.ada, dataset_id=dataset.pk, kind="drop_duplicates").datasets[0]
-    asked = {"actor": cast.ada, "dataset_id": dataset.pk, "before": str(dataset.pk), "after": str(unique.pk)}
+    asked: dict[str, Any] = {
+        "actor": cast.ada,
+        "dataset_id": dataset.pk,
+        "before": str(dataset.pk),
+        "after": str(unique.pk),
+    }
     assert services.dataset_compare(**asked).status == "queued"
     commit_now()
     rows = services.dataset_compare(**asked).rows
