@@ -445,6 +445,12 @@ def test_tus_client_is_answered_in_its_own_codes(cast: Cast, api: Api, draft: Da
         ada._path(f"{base}/uploads"), headers={**headers, "Upload-Length": "9", "Upload-Metadata": "filename %%%"}
     )
     assert (bad.status_code, bad.json()["data"]["errors"][0]["field"]) == (400, "uploadMetadata")
+    digest = base64.b64encode(b"a" * 64 + b"\n").decode()
+    bad = ada.client.post(
+        ada._path(f"{base}/uploads"),
+        headers={**headers, "Upload-Length": "9", "Upload-Metadata": f"filename {name},sha256 {digest}"},
+    )
+    assert (bad.status_code, bad.json()["data"]["errors"][0]["field"]) == (400, "sha256")
 
 
 def test_too_many_unfinished_uploads_are_refused(cast: Cast, api: Api, draft: Dataset, settings: Any) -> None:

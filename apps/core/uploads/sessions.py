@@ -24,7 +24,7 @@ from apps.core.uploads.targets import targets
 
 OPEN = (UploadStatus.RECEIVING, UploadStatus.RECEIVED, UploadStatus.FINISHING)
 CHECKSUMS = ("sha256", "sha1")
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class OffsetMismatch(Conflict):
@@ -98,7 +98,7 @@ def upload_create(
         message = f"{name} has {size:,} bytes; at most {settings.UPLOAD_MAX_FILE_BYTES:,} are accepted per file."
         raise TooLarge.field("size", "too_large", message)
     sha256 = sha256.lower()
-    if sha256 and not _SHA256.match(sha256):
+    if sha256 and not _SHA256.fullmatch(sha256):
         raise ValidationFailed.field("sha256", "invalid", "Send sha256 as 64 hexadecimal digits, or leave it out.")
     return _made(actor, target_type, thing, name, size, sha256)
 
