@@ -471,4 +471,3 @@ def test_service_is_not_fooled_by_lost_bytes(cast: Cast, api: Api, draft: Datase
     assert answer.status_code == 404
     assert "gone from the store" in answer.envelope["message"]
     assert services.dataset_preview(actor=cast.ada, dataset_id=draft.pk, limit=1).total == 0
-
