@@ -442,6 +442,18 @@ def test_import_ends_without_the_right_to_import(hub: FakeHub, cast: Cast, api: 
     assert AuditEvent.objects.filter(result="denied").exists()
 
 
+@pytest.mark.parametrize("token", ["hf_a\nX-Evil: 1", "hf_é", "h" * 1_001])
+def test_token_of_a_repeated_import_is_checked_too(cast: Cast, api: Api, token: str) -> None:
+    """FR-001e: what cannot be a header is refused here as at the first attempt; nothing starts."""
+    row = ModelImport.objects.create(
+        team=cast.support, source="hub", repo_id=REPO, revision="main", name="m", version="1.0", status="failed"
+    )
+    answer = api(cast.ada).post(f"/catalog/models/imports/{row.pk}/retry", {"token": token})
+    assert (answer.status_code, answer.data["errors"][0]["field"]) == (400, "token")
+    row.refresh_from_db()
+    assert row.status == "failed"
+
+
 def test_import_can_be_cancelled_while_it_runs(
     hub: FakeHub, cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

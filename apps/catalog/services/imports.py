@@ -81,8 +81,7 @@ def import_from_hub(
     patterns = [pattern.strip() for pattern in include if pattern.strip()]
     if len(patterns) > PATTERN_LIMIT or any(len(one) > 200 or not _LINE.fullmatch(one) for one in patterns):
         errors.append(FieldError("include", "invalid", f"At most {PATTERN_LIMIT} patterns such as *.safetensors."))
-    if len(token) > TOKEN_LIMIT or not _LINE.fullmatch(token) or not token.isascii():
-        errors.append(FieldError("token", "invalid", "The token must be one line of plain characters."))
+    errors += _token_faults(token)
     name = name.strip() or repo_id.rpartition("/")[2]
     fields = checked_identity(team, name, version.strip() or DEFAULT_VERSION, type, visibility, errors)
     row = ModelImport(
@@ -120,6 +119,13 @@ def import_from_bundle(
     fields = {**checked, "name": name, "version": version}
     row = ModelImport(team=team, created_by=actor, source=ImportSource.BUNDLE, bundle_key=bundle_key, **fields)
     return _begin(actor, row, {"bundle": True})
+
+
+def _token_faults(token: str) -> list[FieldError]:
+    """What keeps *token* from being sent in a header."""
+    if len(token) <= TOKEN_LIMIT and _LINE.fullmatch(token) and token.isascii():
+        return []
+    return [FieldError("token", "invalid", "The token must be one line of plain characters.")]
 
 
 def import_require(*, actor: User | None) -> None:
@@ -237,6 +243,7 @@ def import_retry(*, actor: User | None, import_id: UUID | str, token: str = "") 
     """Start a failed import again; complete files are kept. A token has to be given anew."""
     row = get_locked(imports_visible_to(actor), import_id, "import")
     authorize(actor=actor, action="model.import", obj=row)
+    _refuse(_token_faults(token))
     if row.source == ImportSource.BUNDLE:
         raise Conflict("The bundle is not kept after a failure; send it again.")
     operation = operation_start(
