@@ -78,7 +78,7 @@ def test_ada_can_go_on_after_a_break_and_a_reload(open_as: Open) -> None:
     page.locator("form[data-upload-api] input[type=file]").first.set_input_files(place)
     expect(page.locator(".upload-file")).to_have_count(1)
     page.get_by_role("button", name="Upload", exact=True).click()
-    expect(page.locator("main")).to_contain_text("Question 3?", timeout=90_000)
+    expect(page.locator("main")).to_contain_text("36,000", timeout=90_000)
     # What had arrived of the piece that was cut off is not sent again either.
     assert sent
     assert all(int(offset) >= 33_554_432 for offset in sent)
