@@ -47,6 +47,7 @@ def model_lapsed(model: ModelEntry, reason: str) -> None:
         follow = "It is being stopped." if stops else "It keeps answering; deploy an approved version instead."
         notices_send(
             recipients={endpoint.created_by_id, *endpoint.revisions.values_list("created_by_id", flat=True)},
+            about=endpoint,
             key=f"endpoint_model_lapsed:{endpoint.pk}:{model.pk}:{clock.now().isoformat()}",
             tone="danger" if stops else "warning",
             title=f"{endpoint} serves a model that is no longer approved",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apps.accounts.models import Membership
 from apps.catalog import registry
 from apps.core.errors import GateRefused
 from apps.core.models import AuditEvent
@@ -42,6 +43,20 @@ def test_chen_can_recall_a_dataset_and_its_models_lapse(
     texts = " ".join(Notice.objects.filter(recipient=cast.ada).values_list("text", flat=True))
     assert "Consent was withdrawn." in texts
     assert f"The dataset {dataset} is not approved any more" in texts
+
+
+def test_person_who_left_the_team_is_not_told(cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-3: a notice names what it is about, so it goes only to who still sees that."""
+    monkeypatch.setattr(registry, "_gates", [])
+    dataset = make_approved_dataset(cast)
+    make_approved(cast, lineage_dataset_ids=[dataset.pk])
+    commit_now()
+    Membership.objects.filter(user=cast.ada, team=cast.support).delete()
+    before = Notice.objects.filter(recipient=cast.ada).count()
+    answer = api(cast.chen).post(f"/catalog/datasets/{dataset.pk}/recall", {"reason": "Consent was withdrawn."})
+    assert answer.status_code == 200
+    commit_now()
+    assert Notice.objects.filter(recipient=cast.ada).count() == before
 
 
 def test_recall_needs_a_reason_and_an_approval(cast: Cast, api: Api, page: Any) -> None:

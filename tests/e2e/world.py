@@ -82,6 +82,7 @@ def _trust(cast: Cast, base: Any) -> None:
     model_publish(actor=cast.ada, model_id=base.pk, reason="The one we stand by.")
     notices_send(
         recipients=[cast.ada.pk],
+        about=base,
         key="world",
         tone="warning",
         title="The approval of support-old 1.0 has lapsed",

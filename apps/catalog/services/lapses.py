@@ -42,6 +42,7 @@ def approval_lapse(
     people = {model.created_by_id, model.submitted_by_id} - {actor.pk if actor is not None else None}
     notices_send(
         recipients=people,
+        about=model,
         key=f"model_lapsed:{occasion}",
         tone=tone,
         title=f"The approval of {model} has lapsed",

@@ -216,6 +216,7 @@ def _alert(model: ModelEntry, problems: Sequence[str]) -> None:
     people = [user.pk for role in (Role.ADMIN, Role.OPERATOR) for user in users_with_role(role=role)]
     notices_send(
         recipients=people,
+        about=model,
         key=f"model_files_changed:{model.pk}:{clock.now().isoformat()}",
         tone="danger",
         title=f"The stored files of {model} are not the ones that were approved",

@@ -51,6 +51,7 @@ def _mark(pk: UUID) -> bool:
         )
         notices_send(
             recipients=[dataset.created_by_id, dataset.submitted_by_id],
+            about=dataset,
             key=f"dataset_expired:{dataset.pk}:{dataset.retention_until}",
             tone="warning",
             title=f"The retention of {dataset} is over",

@@ -50,6 +50,7 @@ def dataset_recall(*, actor: User | None, dataset_id: object, reason: str) -> Da
     audit.record(actor=actor, action="datasets.dataset.recalled", resource=dataset, metadata={"reason": reason})
     notices_send(
         recipients={dataset.created_by_id, dataset.submitted_by_id} - {actor.pk if actor is not None else None},
+        about=dataset,
         key=f"dataset_recalled:{dataset.pk}:{approved_at.isoformat() if approved_at else ''}",
         tone="warning",
         title=f"{dataset} was recalled",

@@ -10,6 +10,8 @@ from uuid import UUID
 from apps.accounts.models import User
 from apps.core import clock
 from apps.core.errors import NotFound
+from apps.core.models import TeamOwnedModel
+from apps.core.permissions import can
 from apps.core.transitions import get_or_not_found
 from apps.governance.models import Notice
 
@@ -17,14 +19,23 @@ logger = logging.getLogger(__name__)
 
 
 def notices_send(
-    *, recipients: Iterable[Any], key: str, title: str, text: str = "", url: str = "", tone: str = "info"
+    *,
+    recipients: Iterable[Any],
+    about: TeamOwnedModel,
+    key: str,
+    title: str,
+    text: str = "",
+    url: str = "",
+    tone: str = "info",
 ) -> int:
     """Tell active people, by user id; None and doubled ids are skipped, and the same `key` is told once.
 
-    Called inside the transaction of what happened. Returns how many people there are to tell.
+    Who does not see *about* (any more: people leave teams) is not told of it. Called inside the transaction of what
+    happened. Returns how many people there are to tell.
     """
     wanted = {recipient for recipient in recipients if recipient is not None}
-    people = list(User.objects.filter(pk__in=wanted, is_active=True).values_list("pk", flat=True))
+    active = User.objects.filter(pk__in=wanted, is_active=True)
+    people = [person.pk for person in active if can(person, f"{about.AUDIT_TYPE}.view", about)]
     rows = [
         Notice(recipient_id=pk, key=key[:200], tone=tone, title=title[:300], text=text[:4000], url=url[:300])
         for pk in people
