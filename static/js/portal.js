@@ -8,6 +8,7 @@ import { refreshTimes } from "./times.js";
 import { wireUploads } from "./upload.js";
 import { wireCharts } from "./charts.js";
 import { wirePickers } from "./pickers.js";
+import { wireScrollAreas } from "./scroll-areas.js";
 
 function wire(root) {
   wireThemeMenus(root);
@@ -18,6 +19,7 @@ function wire(root) {
   wireUploads(root);
   wireCharts(root);
   wirePickers(root);
+  wireScrollAreas(root);
   root.querySelector?.("[data-focus]")?.focus();
 }
 
