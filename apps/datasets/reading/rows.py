@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from apps.datasets.reading.base import Batch, decode, encode
+from apps.datasets.reading.showing import Shown
 from apps.datasets.types import Column
 
 _WHOLE = r"^[+-]?(?:0|[1-9][0-9]{0,17})$"
@@ -28,6 +29,7 @@ _TRUTH = r"^(?i:true|false)$"
 _GROUP_BYTES = 32 * 1024 * 1024
 _GROUP_ROWS = 65_536
 _READ_BYTES = 256 * 1024
+_SHOWN_BYTES = 4 * 1024 * 1024
 
 
 def physical(index: int) -> str:
@@ -129,9 +131,15 @@ class RowsFile:
                     yield offset, frame
                     offset += batch.num_rows
 
+    def weight(self) -> int:
+        """Bytes of the cells as the file spells them before compression, from the footer: what reading all takes."""
+        with self.opened() as file:
+            return sum(int(file.metadata.row_group(group).total_byte_size) for group in range(file.num_row_groups))
+
     def page(self, limit: int, offset: int) -> list[dict[str, Any]]:
-        """Some rows as they were uploaded; reads only the groups they are in, and of the last only the beginning."""
-        parts: list[pl.DataFrame] = []
+        """Some rows as they were uploaded, long cells cut as :class:`Shown` does; reads only the groups they are in,
+        and of the last only the beginning."""
+        shown = Shown(self.columns)
         wanted = limit
         with self.opened() as file:
             first = 0
@@ -141,15 +149,36 @@ class RowsFile:
                     break
                 if first + size > offset:
                     skip = max(0, offset - first)
-                    for batch in file.iter_batches(batch_size=max(1, min(size, skip + wanted)), row_groups=[group]):
-                        part = pl.DataFrame(batch).slice(skip, wanted)
+                    for batch in file.iter_batches(batch_size=_few(file, group, skip + wanted), row_groups=[group]):
+                        if batch.num_rows > skip:
+                            part = batch.slice(skip, wanted)
+                            shown.add(part)
+                            wanted -= part.num_rows
                         skip = max(0, skip - batch.num_rows)
-                        parts.append(part)
-                        wanted -= part.height
                         if wanted <= 0:
                             break
                 first += size
-        return self.decode_frame(pl.concat(parts)) if parts else []
+        return shown.rows()
+
+    def page_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows with these numbers (from 0) as :meth:`page` shows them, in the order asked for."""
+        wanted = sorted(set(numbers))
+        shown = Shown(self.columns)
+        place = 0
+        with self.opened() as file:
+            first = 0
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                if bisect_left(wanted, first + size) > place:
+                    start = first
+                    for batch in file.iter_batches(batch_size=_few(file, group, size), row_groups=[group]):
+                        stop = bisect_left(wanted, start + batch.num_rows)
+                        if stop > place:
+                            shown.add(batch.take(pa.array([number - start for number in wanted[place:stop]])))
+                        start, place = start + batch.num_rows, stop
+                first += size
+        rows = dict(zip(wanted, shown.rows(), strict=False))
+        return [rows[number] for number in numbers if number in rows]
 
     def take(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """The rows with these numbers (from 0), in the order asked for; reads only the groups they are in."""
@@ -192,6 +221,13 @@ class RowsFile:
                         [f"{key}{'null' if cell is None else json.dumps(cell, ensure_ascii=False)}" for cell in raw]
                     )
             yield "".join("{" + ", ".join(row) + "}\n" for row in zip(*cells, strict=True)).encode()
+
+
+def _few(file: pq.ParquetFile, group: int, wanted: int) -> int:
+    """How many of ``wanted`` rows of a group to read at once."""
+    facts = file.metadata.row_group(group)
+    row = max(1, facts.total_byte_size // max(1, facts.num_rows))
+    return max(1, min(wanted, facts.num_rows, _SHOWN_BYTES // row))
 
 
 def refine_kinds(rows: RowsFile, untyped: set[str]) -> tuple[Column, ...]:

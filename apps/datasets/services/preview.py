@@ -19,8 +19,6 @@ from apps.datasets.services.content import rows_ranged
 from apps.governance.services import authorize
 
 MAX_PAGE = 1_000
-# A page of huge cells must not become a huge answer.
-MAX_TEXT = 20_000
 _REMEMBERED_SECONDS = 600
 
 
@@ -47,7 +45,7 @@ def dataset_preview(
     q: str = "",
     column: str = "",
 ) -> Preview:
-    """Rows ``offset`` to ``offset + limit`` as uploaded (very long texts cut), schema and statistics.
+    """Rows ``offset`` to ``offset + limit`` as uploaded (very long cells cut), schema and statistics.
 
     ``q`` keeps rows that hold the text (in ``column``, else anywhere), ``order_by`` sorts by a column (``-name``:
     descending). Of a remote store only what is needed is read. Raises NotFound, PermissionRefused; ValidationFailed for
@@ -76,8 +74,7 @@ def dataset_preview(
         "format": dataset.format or None,
         "columns": check.statistics if check is not None else [],
     }
-    shown = [{name: _shortened(value) for name, value in row.items()} for row in rows]
-    return Preview(dataset, shown, numbers, schema, statistics, total)
+    return Preview(dataset, rows, numbers, schema, statistics, total)
 
 
 def _page(dataset: Dataset, asked: Browse, limit: int, offset: int) -> tuple[int, list[int], list[dict[str, Any]]]:
@@ -91,7 +88,7 @@ def _page(dataset: Dataset, asked: Browse, limit: int, offset: int) -> tuple[int
             rows = content.page(limit, offset)
             return total, list(range(offset + 1, offset + 1 + len(rows))), rows
         found = _found(dataset, content, asked, limit, offset)
-        return found.total, [number + 1 for number in found.numbers], content.take(found.numbers)
+        return found.total, [number + 1 for number in found.numbers], content.page_of(found.numbers)
 
 
 def _found(dataset: Dataset, content: RowsFile, asked: Browse, limit: int, offset: int) -> Found:
@@ -109,9 +106,3 @@ def _found(dataset: Dataset, content: RowsFile, asked: Browse, limit: int, offse
     if kept is not None and (offset + limit <= KEPT_MATCHES or offset >= kept[0]):
         return Found(kept[0], kept[1][offset : offset + limit])
     return browse(content, asked, limit, offset)
-
-
-def _shortened(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        return f"{value[:MAX_TEXT]}… ({len(value):,} characters)"
-    return value
