@@ -14,7 +14,8 @@ from apps.core.errors import Conflict, NotFound, PermissionRefused, ValidationFa
 from apps.core.models import AuditEvent, Operation
 from apps.datasets import services
 from apps.datasets.mending import castable
-from apps.datasets.models import Dataset
+from apps.datasets.models import Dataset, DatasetCheck
+from apps.datasets.services import mend
 from tests.datasets.files import jsonl, rows_of
 from tests.factories.datasets import clean_rows, make_dataset, pii_rows
 from tests.support.cast import ApiClient, Cast, commit_now
@@ -262,3 +263,40 @@ def test_large_dataset_is_offered_repairs_from_its_checks(cast: Cast, settings: 
     done = Operation.objects.get(pk=started.operation.pk)
     assert done.status == "succeeded"
     assert Dataset.objects.get(pk=done.result["datasets"][0]["id"]).derivation["replaced"] == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("large", ["rows", "bytes"])
+def test_viewer_cannot_make_a_request_read_a_large_dataset(
+    cast: Cast,
+    settings: Any,
+    api: Callable[..., ApiClient],
+    page: Callable[[Any], Client],
+    monkeypatch: pytest.MonkeyPatch,
+    large: str,
+) -> None:
+    """FR-003b: asking what can be repaired never reads all rows of a dataset with many of them, or few large ones;
+    before the checks are done the answer says who finds out, afterwards it is theirs."""
+    source = make_dataset(cast.ada, rows=untidy_rows())
+    path, view = f"/catalog/datasets/{source.pk}/repair", reverse("datasets:dataset-repairs", args=[source.pk])
+    ada = api(cast.ada)
+    counted = {one["kind"]: one["rows"] for one in ada.get(path).data}
+    if large == "rows":
+        settings.DATASETS_DERIVE_INLINE_ROWS = 5
+    else:
+        monkeypatch.setattr(mend, "INLINE_BYTES", 100)
+    monkeypatch.setattr(mend, "rows_opened", read_by_nobody)
+    offers = {one["kind"]: one["rows"] for one in ada.get(path).data}
+    assert offers == {**counted, "cast": 24}
+    DatasetCheck.objects.filter(dataset=source).delete()
+    waiting = ada.get(path)
+    assert waiting.data == []
+    assert "a worker finds out with its checks" in waiting.json()["message"]
+    told = page(cast.ada).get(view).content.decode()
+    assert "a worker finds out with its checks" in told
+    assert "Nothing here can be repaired" not in told
+
+
+def read_by_nobody(_dataset: Dataset) -> Any:
+    """Instead of opening all rows."""
+    raise AssertionError("all rows were asked for")

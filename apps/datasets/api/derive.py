@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from apps.core.api.schema import api_schema
 from apps.core.api.views import ApiRequest, ApiView
-from apps.datasets import services
+from apps.datasets import selectors, services
 from apps.datasets.api import serializers as shapes
 from apps.datasets.services import Derived
 
@@ -46,10 +46,13 @@ class DatasetRepairView(ApiView):
 
     @api_schema(summary="What could be repaired", responses=shapes.RepairOfferSerializer, many=True)
     def get(self, request: ApiRequest, dataset_id: str) -> Response:
-        """Each repair that would change something, with the number of rows."""
+        """Each repair that would change something, with the number of rows; of a large dataset when its checks are
+        done."""
         self.refuse_unknown(request)
         offers = services.dataset_repairs(actor=request.user, dataset_id=dataset_id)
-        return self.success(shapes.RepairOfferSerializer(offers, many=True).data)
+        dataset = selectors.dataset_get(actor=request.user, dataset_id=dataset_id)
+        awaited = "" if offers else services.repairs_awaited(dataset)
+        return self.success(shapes.RepairOfferSerializer(offers, many=True).data, awaited)
 
     @api_schema(summary="Repair as a new version", request=shapes.RepairSerializer, responses=shapes.DerivedSerializer)
     def post(self, request: ApiRequest, dataset_id: str) -> Response:

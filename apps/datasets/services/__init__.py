@@ -29,7 +29,7 @@ from apps.datasets.services.lifecycle import (
     dataset_withdraw,
 )
 from apps.datasets.services.marks import mark_objection, pii_mark_create, pii_mark_decide
-from apps.datasets.services.mend import RepairOffer, dataset_repair, dataset_repairs
+from apps.datasets.services.mend import RepairOffer, dataset_repair, dataset_repairs, repairs_awaited
 from apps.datasets.services.pii_rules import pii_rule_change, pii_rule_create, pii_rule_retire, pii_text_try
 from apps.datasets.services.preview import Preview, dataset_preview
 from apps.datasets.services.redaction import dataset_redact
@@ -84,6 +84,7 @@ __all__ = [
     "pii_rule_create",
     "pii_rule_retire",
     "pii_text_try",
+    "repairs_awaited",
     "retention_extend",
     "retention_sweep",
     "rows_opened",

@@ -47,6 +47,8 @@ from apps.datasets.writing import RowsOut
 from apps.governance.services import authorize
 
 KIND = "repair"
+# Few rows can hold much: what is read within a request, as the rows file spells it before compression.
+INLINE_BYTES = 64 * 1024 * 1024
 _FRAME_ROWS = 16_384
 _SUFFIX: Mapping[str, str] = {"drop_duplicates": "deduplicated", "drop_missing": "complete", "cast": "typed"}
 
@@ -65,14 +67,15 @@ class RepairOffer:
 def dataset_repairs(*, actor: User | None, dataset_id: object) -> list[RepairOffer]:
     """The repairs that would change something, each with the number of rows.
 
-    All rows are read; of a large dataset the numbers are those of its checks, and types are judged by the first rows
-    (the repair itself reads every value, and is refused at one that does not fit). Raises NotFound, PermissionRefused,
-    Conflict (no files).
+    All rows are read; of a large dataset (many rows, or few with much in them) the numbers are those of its checks —
+    none before these are done, see :func:`repairs_awaited` —, and types are judged by the first rows (the repair itself
+    reads every value, and is refused at one that does not fit). Raises NotFound, PermissionRefused, Conflict (no
+    files).
     """
     dataset = dataset_get(actor=actor, dataset_id=dataset_id)
     authorize(actor=actor, action="dataset.view", obj=dataset)
     check = check_results(dataset)
-    if (dataset.row_count or 0) > settings.DATASETS_DERIVE_INLINE_ROWS:
+    if _is_large(dataset):
         repairs = _by_checks(dataset, check)
     else:
         with rows_opened(dataset) as rows:
@@ -87,6 +90,24 @@ def dataset_repairs(*, actor: User | None, dataset_id: object) -> list[RepairOff
         kind = RepairKind.REDACT
         offers.insert(0, RepairOffer(kind, _TITLES[kind], _offered(kind, count, columns), count, columns))
     return offers
+
+
+def repairs_awaited(dataset: Dataset) -> str:
+    """Why nothing is offered though there may be something: of a large dataset only the checks tell. Empty when that is
+    not so. The caller has checked that the dataset may be seen."""
+    if not dataset.has_files or check_results(dataset) is not None or not _is_large(dataset):
+        return ""
+    return (
+        "The dataset is large: a worker finds out with its checks what can be repaired. Look again when they are done."
+    )
+
+
+def _is_large(dataset: Dataset) -> bool:
+    """Whether its rows are too much to be read within a request."""
+    if (dataset.row_count or 0) > settings.DATASETS_DERIVE_INLINE_ROWS:
+        return True
+    with rows_ranged(dataset) as rows:
+        return rows.weight() > INLINE_BYTES
 
 
 def _by_checks(dataset: Dataset, check: DatasetCheck | None) -> list[Repair]:

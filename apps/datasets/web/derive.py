@@ -64,7 +64,8 @@ class DatasetRepairsView(VisibleDetailView):
         context = super().get_context_data(**kwargs)
         offers = services.dataset_repairs(actor=self.actor, dataset_id=self.object.pk) if self.object.has_files else []
         may = can(self.actor, "dataset.create", team=self.object.team)
-        return {**context, "offers": offers, "may_derive": may}
+        awaited = "" if offers else services.repairs_awaited(self.object)
+        return {**context, "offers": offers, "awaited": awaited, "may_derive": may}
 
 
 class DatasetRepairView(DatasetAction):
