@@ -278,4 +278,5 @@ class PiiFinding(models.Model):
         indexes = [models.Index(fields=["check_run", "type"], name="finding_check_type")]
 
     def __str__(self) -> str:
-        return f"{self.type} in row {self.row}, {self.column}"
+        # Row 0: the name of the column.
+        return f"{self.type} in {f'row {self.row}' if self.row else 'the name'}, {self.column}"

@@ -143,5 +143,6 @@ class PiiMark(BaseModel):
         ]
 
     def __str__(self) -> str:
-        where = f"row {self.row}" if self.scope == MarkScope.PLACE else "every row"
+        place = f"row {self.row}" if self.row else "its name"
+        where = place if self.scope == MarkScope.PLACE else "every row"
         return f"{self.type} in {self.column}, {where}"

@@ -2,6 +2,7 @@
 
 from apps.datasets.pii.builtin import DEFAULT_RULES, TYPE_LABELS
 from apps.datasets.pii.masking import MASKS, mask
+from apps.datasets.pii.redacting import redact, redact_names, redact_value
 from apps.datasets.pii.rules import PiiRule, replacement, rules_digest
 from apps.datasets.pii.scan import (
     Finding,
@@ -10,8 +11,7 @@ from apps.datasets.pii.scan import (
     Span,
     candidates,
     column_spans,
-    redact,
-    redact_value,
+    json_candidates,
     scan_rows,
     spans,
 )
@@ -27,8 +27,10 @@ __all__ = [
     "Span",
     "candidates",
     "column_spans",
+    "json_candidates",
     "mask",
     "redact",
+    "redact_names",
     "redact_value",
     "replacement",
     "rules_digest",

@@ -18,8 +18,9 @@ import orjson
 import polars as pl
 
 from apps.datasets.pii.builtin import DEFAULT_RULES
+from apps.datasets.pii.keys import COLUMN_NAME, FIXED_NAMES, Leaf, leaves, written
 from apps.datasets.pii.masking import mask
-from apps.datasets.pii.rules import PiiRule, replacement
+from apps.datasets.pii.rules import PiiRule
 from apps.datasets.reading.rows import RowsFile, physical
 
 # Kinds whose JSON text is the value itself.
@@ -72,8 +73,8 @@ class Recogniser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A find with its place. ``row`` counts from 1; ``path`` is empty, or leads into a nested value
-    (``[0].content``). ``digest`` recognises the same text again without holding it."""
+    """A find with its place. ``row`` counts from 1, 0 is the name of the column; ``path`` is empty, or leads into a
+    nested value (``[0].content``, ``.(key 1)``). ``digest`` recognises the same text again without holding it."""
 
     rule: str
     type: str
@@ -115,28 +116,6 @@ def _apart(found: Sequence[Span], length: int) -> list[Span]:
             kept.append(span)
     kept.sort(key=lambda span: span.start)
     return kept
-
-
-def redact(
-    text: str, rules: Sequence[PiiRule] = DEFAULT_RULES, recogniser: Recogniser | None = None
-) -> tuple[str, int]:
-    """``text`` with every find replaced by its type in brackets, and how many there were.
-
-    Replacing can bring digits together that were apart, so it goes on until nothing is found.
-    """
-    count = 0
-    for _round in range(8):
-        found = spans(text, rules, recogniser.spans([text])[0] if recogniser else ())
-        if not found:
-            break
-        count += len(found)
-        pieces: list[str] = []
-        position = 0
-        for span in found:
-            pieces += (text[position : span.start], replacement(span.rule.type))
-            position = span.end
-        text = "".join((*pieces, text[position:]))
-    return text, count
 
 
 @lru_cache(maxsize=64)
@@ -227,6 +206,8 @@ class ScanResult:
     column_digests: dict[tuple[str, str], Any] = field(default_factory=dict)
     rows: int = 0
     rows_affected: int = 0
+    # Columns in whose names something was found.
+    names_affected: int = 0
     # Rows in which names were looked for as well; 0 when that is off.
     rows_named: int = 0
 
@@ -234,22 +215,6 @@ class ScanResult:
         """Over all finds of this type in this column; empty when there are none."""
         digest = self.column_digests.get((column, pii_type))
         return "" if digest is None else str(digest.hexdigest())
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """The texts inside a JSON value with their paths; numbers too, because a card number may be one."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, bool) or value is None:
-        return
-    elif isinstance(value, (int, float)):
-        yield path, str(value)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from leaves(inner, f"{path}.{key}")
-    elif isinstance(value, list):
-        for position, inner in enumerate(value):
-            yield from leaves(inner, f"{path}[{position}]")
 
 
 def scan_rows(
@@ -263,8 +228,8 @@ def scan_rows(
     named_rows: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> ScanResult:
-    """Scan all rows. Rules below ``threshold`` confidence are left out; at most ``keep`` findings are kept
-    with their place.
+    """Scan the names of the columns and all rows. Rules below ``threshold`` confidence are left out; at most ``keep``
+    findings are kept with their place. A column in whose name something is found goes by its number and a masked name.
 
     Args:
         key: keys the digests of found texts, so that nobody can try out numbers against them.
@@ -273,6 +238,7 @@ def scan_rows(
     """
     active = tuple(rule for rule in rules if rule.confidence >= threshold)
     result = ScanResult()
+    labels = _scan_names(result, rows.names, active, keep, key, recogniser if named_rows else None)
     for offset, frame, named in _pieces(rows, named_rows if recogniser is not None else 0):
         names = recogniser if named else None
         affected: set[int] = set()
@@ -280,13 +246,36 @@ def scan_rows(
             plain = column.stored == "text" or column.kind in _NUMBERS
             for row, path, found in _finds(frame[physical(index)], plain, active, names):
                 affected.add(row)
-                _note(result, keep, key, column.name, offset + row + 1, path, found)
+                _note(result, keep, key, labels[index], offset + row + 1, path, found)
         result.rows += frame.height
         result.rows_named += frame.height if names is not None else 0
         result.rows_affected += len(affected)
         if progress:
             progress(result.rows)
     return result
+
+
+def _scan_names(
+    result: ScanResult,
+    names: Sequence[str],
+    rules: Sequence[PiiRule],
+    keep: int,
+    key: bytes,
+    recogniser: Recogniser | None,
+) -> list[str]:
+    """Note the finds in names of columns; returns what each column is called in findings: found texts are kept nowhere,
+    in no mark and no audit trail either."""
+    labels = list(names)
+    asked = pl.Series("name", [None if name in FIXED_NAMES else name for name in names], dtype=pl.String)
+    for index, found in column_spans(asked, rules, recogniser):
+        pieces, position = [f"column {index + 1}: "], 0
+        for span in found:
+            pieces += (names[index][position : span.start], mask(span.text, span.rule.mask))
+            position = span.end
+        labels[index] = "".join((*pieces, names[index][position:]))
+        result.names_affected += 1
+        _note(result, keep, key, labels[index], 0, COLUMN_NAME, found)
+    return labels
 
 
 def _pieces(rows: RowsFile, named: int) -> Iterator[tuple[int, pl.DataFrame, bool]]:
@@ -334,52 +323,31 @@ def _note(result: ScanResult, keep: int, key: bytes, column: str, row: int, path
 def _finds(
     cells: pl.Series, plain: bool, rules: Sequence[PiiRule], recogniser: Recogniser | None
 ) -> Iterator[tuple[int, str, list[Span]]]:
-    """(row in the frame, path, finds) of the texts of a column in which something is found."""
+    """(row in the frame, path, finds) of the texts and keys of a column in which something is found."""
     if plain:
         for row, found in column_spans(cells, rules, recogniser):
             yield row, "", found
         return
-    places: list[tuple[int, str]] = []
-    texts: list[str] = []
-    positions = _json_candidates(cells, rules) if recogniser is None else cells.is_not_null().arg_true()
+    rows: list[int] = []
+    texts: list[Leaf] = []
+    positions = json_candidates(cells, rules) if recogniser is None else cells.is_not_null().arg_true()
     for row, cell in zip(positions.to_list(), cells.gather(positions).to_list(), strict=True):
-        for path, text in leaves(orjson.loads(cell)):
-            places.append((row, path))
-            texts.append(text)
-    for position, found in column_spans(pl.Series("leaf", texts, dtype=pl.String), rules, recogniser):
-        row, path = places[position]
-        yield row, path, found
+        for leaf in leaves(orjson.loads(cell)):
+            rows.append(row)
+            texts.append(leaf)
+    hidden: set[str] = set()
+    series = pl.Series("leaf", [leaf.text for leaf in texts], dtype=pl.String)
+    for position, found in column_spans(series, rules, recogniser):
+        leaf = texts[position]
+        # A key comes before what is below it, so that no path there shows it.
+        if leaf.is_key:
+            hidden.add(leaf.text)
+        yield rows[position], written(leaf, hidden), found
 
 
-def _json_candidates(cells: pl.Series, rules: Sequence[PiiRule]) -> pl.Series:
+def json_candidates(cells: pl.Series, rules: Sequence[PiiRule]) -> pl.Series:
     """Positions of the JSON texts that must be taken apart; the others hold nothing, however it is escaped."""
     if not rules:
         return pl.Series(cells.name, [], dtype=pl.UInt32)
     joined = _joined(tuple(rule.json_screen for rule in rules))
     return _matching(cells, f"{joined}|{_JSON_DOUBTS}" if joined else "")
-
-
-def redact_value(
-    value: Any, rules: Sequence[PiiRule] = DEFAULT_RULES, recogniser: Recogniser | None = None
-) -> tuple[Any, int]:
-    """A value with every find in it replaced; numbers in which something was found become text."""
-    if isinstance(value, str):
-        return redact(value, rules, recogniser)
-    if isinstance(value, bool) or value is None:
-        return value, 0
-    if isinstance(value, (int, float)):
-        text, count = redact(str(value), rules, recogniser)
-        return (text, count) if count else (value, 0)
-    count = 0
-    if isinstance(value, dict):
-        changed: dict[str, Any] = {}
-        for key, inner in value.items():
-            changed[key], found = redact_value(inner, rules, recogniser)
-            count += found
-        return changed, count
-    items = []
-    for inner in value:
-        item, found = redact_value(inner, rules, recogniser)
-        items.append(item)
-        count += found
-    return items, count

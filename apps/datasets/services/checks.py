@@ -240,6 +240,7 @@ def _pii_summary(scan: ScanResult, rules: Sequence[PiiRule]) -> dict[str, Any]:
         "kept": len(scan.findings),
         "rows": scan.rows,
         "rowsAffected": scan.rows_affected,
+        "namesAffected": scan.names_affected,
         "rowsNamed": scan.rows_named,
         "byType": dict(scan.by_type.most_common()),
         "byColumn": [
@@ -260,7 +261,10 @@ def _pii_advice(scan: ScanResult) -> list[str]:
     if not scan.total:
         return []
     kinds = ", ".join(f"{type_label(key).lower()} ({count:,})" for key, count in scan.by_type.most_common())
-    advice = [f"Make a redacted version: {scan.rows_affected:,} rows hold {kinds}."]
+    places = [f"{scan.rows_affected:,} rows"] if scan.rows_affected else []
+    if count := scan.names_affected:
+        places.append("the name of a column" if count == 1 else f"the names of {count:,} columns")
+    advice = [f"Make a redacted version: {' and '.join(places)} hold {kinds}."]
     column, count = max(_by_column(scan).items(), key=lambda item: item[1])
     if count > scan.rows / 2:
         advice.append(f"Consider leaving out the column “{column}”: most of its rows hold personal data.")

@@ -88,7 +88,12 @@ def dataset_repairs(*, actor: User | None, dataset_id: object) -> list[RepairOff
         count = int(check.pii.get("rowsAffected", 0))
         columns = {str(entry["column"]): str(entry["type"]) for entry in check.pii.get("byColumn", [])}
         kind = RepairKind.REDACT
-        offers.insert(0, RepairOffer(kind, _TITLES[kind], _offered(kind, count, columns), count, columns))
+        text = _offered(kind, count, columns)
+        if names := int(check.pii.get("namesAffected", 0)):
+            text += (
+                f" {names:,} column{' is' if names == 1 else 's are'} renamed, because the name holds personal data."
+            )
+        offers.insert(0, RepairOffer(kind, _TITLES[kind], text, count, columns))
     return offers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,7 +18,16 @@ from apps.core import audit, versions
 from apps.core.errors import Conflict
 from apps.core.storage import file_chunks
 from apps.datasets.models import Dataset
-from apps.datasets.pii import PiiRule, Recogniser, candidates, redact, redact_value, rules_digest
+from apps.datasets.pii import (
+    PiiRule,
+    Recogniser,
+    candidates,
+    json_candidates,
+    redact,
+    redact_names,
+    redact_value,
+    rules_digest,
+)
 from apps.datasets.reading import RowsFile, physical
 from apps.datasets.selectors import dataset_get
 from apps.datasets.selectors_pii import name_recogniser, pii_rules_for
@@ -38,7 +47,8 @@ def dataset_redact(
     change_log: str = "",
     progress: Callable[[int], None] | None = None,
 ) -> Dataset:
-    """Make a redacted copy of a dataset as a new version of the same name, linked to its source.
+    """Make a redacted copy of a dataset as a new version of the same name, linked to its source. Finds are replaced in
+    values, in keys of nested values and in names of columns.
 
     Without ``version`` the next free patch version is taken. ``progress`` is called with the rows done. Raises
     NotFound, PermissionRefused, ValidationFailed (version), Conflict (no files; the version exists).
@@ -114,14 +124,15 @@ def _write(
 ) -> int:
     """Write the redacted rows; returns how many places were replaced. CSV stays CSV, so that types stay as
     they are. Names are replaced in the rows in which a check looks for them."""
-    replaced = 0
+    named = settings.DATASETS_PII_NER_ROWS
+    headings, replaced = redact_names(rows.names, rules, recogniser if named else None)
     with target.open("wb") as handle:
         if target.suffix == ".csv":
-            handle.write(_csv_lines([rows.names]))
+            handle.write(_csv_lines([headings]))
         for offset, frame in rows.frames(_FRAME_ROWS):
             if progress:
                 progress(offset)
-            names = recogniser if offset < settings.DATASETS_PII_NER_ROWS else None
+            names = recogniser if offset < named else None
             columns: list[list[Any]] = []
             for index, column in enumerate(rows.columns):
                 cells, count = _redacted(frame[physical(index)], column.stored, rules, names)
@@ -131,7 +142,7 @@ def _write(
             if target.suffix == ".csv":
                 handle.write(_csv_lines(records))
             else:
-                handle.writelines(_json_lines(rows, records))
+                handle.writelines(_json_lines(headings, records))
     return replaced
 
 
@@ -147,10 +158,11 @@ def _redacted(
             values[position], found = redact(values[position], rules, recogniser)
             count += found
         return values, count
-    for position, cell in enumerate(values):
-        if cell is not None:
-            values[position], found = redact_value(orjson.loads(cell), rules, recogniser)
-            count += found
+    values = [None if cell is None else orjson.loads(cell) for cell in values]
+    some = json_candidates(cells, rules) if recogniser is None else cells.is_not_null().arg_true()
+    for position in some.to_list():
+        values[position], found = redact_value(values[position], rules, recogniser)
+        count += found
     return values, count
 
 
@@ -160,7 +172,6 @@ def _csv_lines(records: Any) -> bytes:
     return text.getvalue().encode()
 
 
-def _json_lines(rows: RowsFile, records: Any) -> Iterator[bytes]:
-    names = rows.names
+def _json_lines(names: Sequence[str], records: Any) -> Iterator[bytes]:
     for record in records:
         yield orjson.dumps(dict(zip(names, record, strict=True))) + b"\n"
