@@ -13,10 +13,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from itertools import groupby
-from re import _constants as sre  # type: ignore[attr-defined]  # the standard library has no public parser
-from re import _parser  # type: ignore[attr-defined]  # as above
 from typing import Any
+
+# The standard library has no public parser; by name, because type checkers do not know these two.
+sre: Any = import_module("re._constants")
+_parser: Any = import_module("re._parser")
 
 FLAGS = re.ASCII
 _LAST = 0x10FFFF
