@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from apps.datasets.comparison.paging import changes_at
 from apps.datasets.reading import RowsFile
 from apps.datasets.reading.base import Batch
 from apps.datasets.reading.rows import RowsWriter
-from apps.datasets.reading.showing import MAX_TEXT, PAGE_BYTES, Shown
+from apps.datasets.reading.showing import MAX_TEXT, PAGE_BYTES, Shown, same_cell
 from apps.datasets.types import Column
 from tests.datasets.files import jsonl, rows_of
 from tests.factories.datasets import clean_rows, make_dataset
@@ -34,7 +35,7 @@ path, columns, numbers = json.loads(sys.stdin.read())
 rows = RowsFile(Path(path), tuple(Column(*column) for column in columns))
 rows.page(1, 0)
 start = high()
-shown = rows.page_of(numbers) if numbers else rows.page(1000, 0)
+shown = rows.take(numbers) if numbers else rows.page(1000, 0)
 said = json.dumps(shown)
 print(json.dumps([len(shown), len(said), high() - start]))
 """
@@ -106,8 +107,7 @@ def test_cells_are_cut_and_say_so(tmp_path: Path) -> None:
     # The cut falls into the escape of the quotation mark, which goes whole.
     assert first["mixed"] == "\n" * (MAX_TEXT // 2 - 1) + "… (20,020 characters)"
     assert second == {"text": "ä" * MAX_TEXT, "tags": [1], "mixed": None}
-    assert rows.page_of([1, 0, 7, 1]) == [second, first, second]
-    assert rows.take([0])[0] == {"text": text, "tags": tags, "mixed": quoted}
+    assert rows.take([1, 0, 7, 1]) == [second, first, second]
 
 
 def test_full_page_is_cut_evenly() -> None:
@@ -121,7 +121,7 @@ def test_full_page_is_cut_evenly() -> None:
         ]
         shown.add(pa.RecordBatch.from_arrays(cells, schema=schema))
         assert shown.held <= 50_000
-        assert sum(cells.nbytes + lengths.nbytes for part in shown._parts for cells, lengths in part) < 60_000, number
+        assert sum(array.nbytes for part in shown._parts for cells in part for array in cells) < 60_000, number
     rows = shown.rows()
     assert [row["text"] for row in rows[:3]] == ["z" * 2_500 + "… (9,000 characters)", "short", None]
     assert rows[27:] == rows[:3]
@@ -137,8 +137,33 @@ def test_pages_agree_with_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for limit, offset in ((10, 0), (60, 95), (230, 0), (1, 229), (10, 230), (0, 3)):
         assert rows.page(limit, offset) == sent[offset : offset + limit]
     picked = [229, 0, 120, 121, 120, 500]
-    assert rows.page_of(picked) == [sent[n] for n in picked[:-1]]
-    assert rows.page_of([]) == []
+    assert rows.take(picked) == [sent[n] for n in picked[:-1]]
+    assert rows.take([]) == []
+
+
+def test_long_cells_are_compared_whole_and_shown_cut(tmp_path: Path) -> None:
+    """FR-003b: a change behind the cut is found, none is invented, and pages of differences are cut like others."""
+    long, tags = "w" * (2 * MAX_TEXT), ["a"] * MAX_TEXT
+    old = [long, long, long, "short", "w" * MAX_TEXT]
+    new = [long, long + "!", long[:-1] + "!", long, "w" * MAX_TEXT]
+    files = []
+    for name, texts in (("old", old), ("new", new)):
+        with RowsWriter(tmp_path / name, [*LONG, *NESTED]) as writer:
+            writer.write(Batch({"text": texts, "tags": [tags, [*tags, name], [name], tags, None]}, 5))
+        files.append(RowsFile(tmp_path / name, (*LONG, *NESTED)))
+    pages = changes_at(files[0], files[1], [(n, n) for n in range(5)])
+    found = [[change["column"] for change in page["changes"]] for page in pages]
+    assert found == [[], ["text", "tags"], ["text", "tags"], ["text"], []]
+    assert pages[1]["changes"][0]["after"] == "w" * MAX_TEXT + "… (40,001 characters)"
+    assert pages[3]["changes"][0]["before"] == "short"
+    # One side is cut harder than the other: still the same cells.
+    hard = Shown(LONG, most=10_000)
+    hard.add(pa.RecordBatch.from_arrays([pa.array(["w" * MAX_TEXT], pa.large_string())], names=["c0"]))
+    cut, whole = hard.rows()[0]["text"], files[0].take([4])[0]["text"]
+    assert cut != whole
+    assert same_cell(cut, whole, one_json=False, other_json=False)
+    assert not same_cell(cut, whole[1:], one_json=False, other_json=False)
+    assert not same_cell(cut, None, one_json=False, other_json=False)
 
 
 @pytest.mark.django_db

@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.datasets.comparison.engine import Differences, differences, shared_columns
 from apps.datasets.reading.rows import RowsFile
+from apps.datasets.reading.showing import same_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,24 @@ def page_of(before: RowsFile, after: RowsFile, found: Differences, *, limit: int
 
 
 def rows_at(rows: RowsFile, numbers: Sequence[int]) -> tuple[dict[str, Any], ...]:
-    """The rows with these numbers (from 0); the answer counts from 1."""
+    """The rows with these numbers (from 0), long cells cut; the answer counts from 1."""
     taken = rows.take(numbers)
     return tuple({"row": number + 1, "values": values} for number, values in zip(numbers, taken, strict=True))
 
 
 def changes_at(before: RowsFile, after: RowsFile, pairs: Sequence[Sequence[int]]) -> tuple[dict[str, Any], ...]:
-    """The changed cells of these pairs of rows (numbers from 0; the answer counts from 1)."""
+    """The changed cells of these pairs of rows (numbers from 0; the answer counts from 1), long ones cut."""
     shared = shared_columns(before, after)
     old_rows = before.take([pair[0] for pair in pairs])
     new_rows = after.take([pair[1] for pair in pairs])
+    old_json = {column.name: column.stored == "json" for column in before.columns}
+    new_json = {column.name: column.stored == "json" for column in after.columns}
     result = []
     for (old_number, new_number), old, new in zip(pairs, old_rows, new_rows, strict=True):
         changes = [
-            {"column": name, "before": old[name], "after": new[name]} for name in shared if old[name] != new[name]
+            {"column": name, "before": old[name], "after": new[name]}
+            for name in shared
+            if not same_cell(old[name], new[name], one_json=old_json[name], other_json=new_json[name])
         ]
         result.append({"rowBefore": old_number + 1, "rowAfter": new_number + 1, "changes": changes})
     return tuple(result)

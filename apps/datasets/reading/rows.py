@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from apps.datasets.reading.base import Batch, decode, encode
+from apps.datasets.reading.base import Batch, encode
 from apps.datasets.reading.showing import Shown
 from apps.datasets.types import Column
 
@@ -160,7 +160,7 @@ class RowsFile:
                 first += size
         return shown.rows()
 
-    def page_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    def take(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """The rows with these numbers (from 0) as :meth:`page` shows them, in the order asked for."""
         wanted = sorted(set(numbers))
         shown = Shown(self.columns)
@@ -179,33 +179,6 @@ class RowsFile:
                 first += size
         rows = dict(zip(wanted, shown.rows(), strict=False))
         return [rows[number] for number in numbers if number in rows]
-
-    def take(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """The rows with these numbers (from 0), in the order asked for; reads only the groups they are in."""
-        if not numbers:
-            return []
-        wanted = sorted(set(numbers))
-        rows: dict[int, dict[str, Any]] = {}
-        with self.opened() as file:
-            first = place = 0
-            for group in range(file.num_row_groups):
-                size = file.metadata.row_group(group).num_rows
-                stop = bisect_left(wanted, first + size)
-                if stop > place:
-                    here = wanted[place:stop]
-                    table = file.read_row_group(group).take(pa.array([number - first for number in here]))
-                    rows.update(zip(here, self.decode_frame(pl.DataFrame(table)), strict=True))
-                first, place = first + size, stop
-        return [rows[number] for number in numbers if number in rows]
-
-    def decode_frame(self, frame: pl.DataFrame) -> list[dict[str, Any]]:
-        """Rows of a frame under their uploaded names, with their values."""
-        values: list[list[Any]] = []
-        for index, column in enumerate(self.columns):
-            as_json = column.stored == "json"
-            values.append([decode(cell, as_json=as_json) for cell in frame[physical(index)].to_list()])
-        names = self.names
-        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
     def json_lines(self) -> Iterator[bytes]:
         """All rows as JSON Lines with their uploaded names, a chunk of many lines at a time."""

@@ -4,13 +4,14 @@ whatever the cells hold."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from apps.datasets.reading.base import decode
+from apps.datasets.reading.base import decode, encode
 from apps.datasets.types import Column
 
 # Characters of one cell; of nested values, of their JSON.
@@ -25,6 +26,40 @@ _MARK_BYTES = 64
 _LEAST = 20
 # An escape in JSON text is at most six characters; a cut may fall into one.
 _ESCAPE = 6
+_SEED = 29
+
+
+class CutText(str):
+    """The beginning of a cell with its whole length behind; ``digest`` stands for the whole cell."""
+
+    digest: int
+
+
+def same_cell(one: Any, other: Any, *, one_json: bool, other_json: bool) -> bool:
+    """Whether two shown cells were the same before they were cut; ``…_json``: how their columns are stored."""
+    if isinstance(one, CutText) or isinstance(other, CutText):
+        return _digest_of(one, as_json=one_json) == _digest_of(other, as_json=other_json)
+    return bool(one == other)
+
+
+def _digest_of(value: Any, *, as_json: bool) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, CutText):
+        return value.digest
+    return int(_digests(pa.array([encode(value, as_json=as_json)], pa.large_string()))[0].as_py())
+
+
+def _digests(cells: pa.Array) -> pa.Array:
+    return pl.Series(cells).hash(_SEED).to_arrow()
+
+
+class _Cells(NamedTuple):
+    """Cells of one column."""
+
+    cut: pa.Array
+    lengths: pa.Array
+    digests: pa.Array
 
 
 class Shown:
@@ -38,17 +73,19 @@ class Shown:
         self.columns, self.most = list(columns), most
         self.cap = MAX_TEXT
         self.held = 0
-        # Per part and column: what is left of the cells, and how many characters they have.
-        self._parts: list[list[tuple[pa.Array, pa.Array]]] = []
+        # Per part and column: what is left of the cells, how many characters they have, and their digests.
+        self._parts: list[list[_Cells]] = []
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the cells of some rows; of the batch itself nothing is kept."""
-        part = [(self._cut(cells), pc.utf8_length(cells)) for cells in batch.columns]
+        part = [_Cells(self._cut(cells), pc.utf8_length(cells), _digests(cells)) for cells in batch.columns]
         self._parts.append(part)
         self.held += self._weight(part)
         while self.held > self.most and self.cap > _LEAST:
             self.cap //= 2
-            self._parts = [[(self._cut(cells), lengths) for cells, lengths in one] for one in self._parts]
+            self._parts = [
+                [_Cells(self._cut(one.cut), one.lengths, one.digests) for one in part] for part in self._parts
+            ]
             self.held = sum(self._weight(one) for one in self._parts)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -58,8 +95,8 @@ class Shown:
         parts, self._parts = self._parts, []
         while parts:
             values = [
-                self._values(cells, lengths, as_json=column.stored == "json")
-                for column, (cells, lengths) in zip(self.columns, parts.pop(0), strict=True)
+                self._values(cells, as_json=column.stored == "json")
+                for column, cells in zip(self.columns, parts.pop(0), strict=True)
             ]
             shown += [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
         return shown
@@ -68,24 +105,27 @@ class Shown:
         # A copy, unlike a slice or a view: nothing keeps the long texts alive.
         return pc.utf8_slice_codeunits(cells, 0, self.cap)
 
-    def _weight(self, part: Sequence[tuple[pa.Array, pa.Array]]) -> int:
+    def _weight(self, part: Sequence[_Cells]) -> int:
         """About the bytes that the cells of a part will take."""
         weight = 0
-        for column, (cells, lengths) in zip(self.columns, part, strict=True):
-            weight += pc.sum(pc.binary_length(cells)).as_py() or 0
+        for column, cells in zip(self.columns, part, strict=True):
+            weight += pc.sum(pc.binary_length(cells.cut)).as_py() or 0
             if column.stored == "json":
                 # What is cut is shown as text.
-                whole = cells.filter(pc.less_equal(lengths, self.cap))
+                whole = cells.cut.filter(pc.less_equal(cells.lengths, self.cap))
                 weight += _MARK_BYTES * (pc.sum(pc.count_substring_regex(whole, _MARKS)).as_py() or 0)
         return weight
 
-    def _values(self, cells: pa.Array, lengths: pa.Array, *, as_json: bool) -> list[Any]:
-        return [
-            _marked(cell, length, as_json=as_json)
-            if cell is not None and length > self.cap
-            else decode(cell, as_json=as_json)
-            for cell, length in zip(cells.to_pylist(), lengths.to_pylist(), strict=True)
-        ]
+    def _values(self, cells: _Cells, *, as_json: bool) -> list[Any]:
+        values = []
+        for place, (cell, length) in enumerate(zip(cells.cut.to_pylist(), cells.lengths.to_pylist(), strict=True)):
+            if cell is not None and length > self.cap:
+                text = CutText(_marked(cell, length, as_json=as_json))
+                text.digest = cells.digests[place].as_py()
+                values.append(text)
+            else:
+                values.append(decode(cell, as_json=as_json))
+        return values
 
 
 def _marked(began: str, length: int, *, as_json: bool) -> str:

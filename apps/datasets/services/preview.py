@@ -88,7 +88,7 @@ def _page(dataset: Dataset, asked: Browse, limit: int, offset: int) -> tuple[int
             rows = content.page(limit, offset)
             return total, list(range(offset + 1, offset + 1 + len(rows))), rows
         found = _found(dataset, content, asked, limit, offset)
-        return found.total, [number + 1 for number in found.numbers], content.page_of(found.numbers)
+        return found.total, [number + 1 for number in found.numbers], content.take(found.numbers)
 
 
 def _found(dataset: Dataset, content: RowsFile, asked: Browse, limit: int, offset: int) -> Found:
