@@ -54,8 +54,9 @@ class Watched:
     complaints: list[str] = field(default_factory=list)
 
     def go(self, path: str) -> None:
-        """Open a page of the portal."""
+        """Open a page of the portal; parts that load after it are waited for (they are dimmed until then)."""
         self.page.goto(self.portal.url + path)
+        self.page.wait_for_function("!document.querySelector('.htmx-request, .htmx-settling, .htmx-swapping')")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,6 +29,8 @@ def _flush_despite_guards(self: BaseDatabaseOperations, sql_list: Iterable[str])
             cursor.execute("SET session_replication_role = DEFAULT")
     # What migrations seed must be there for the next test.
     import_module("apps.governance.migrations.0003_first_prices").seed(apps, None)
+    if not apps.get_model("datasets", "PiiRuleRecord").objects.exists():
+        import_module("apps.datasets.migrations.0004_pii_rules_seed").seed(apps, None)
 
 
 DatabaseOperations.execute_sql_flush = _flush_despite_guards  # type: ignore[method-assign]
