@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from django.db import connection
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from launcher.chromium import find_chromium
 from launcher.paths import ROOT
@@ -56,7 +56,7 @@ class Watched:
     def go(self, path: str) -> None:
         """Open a page of the portal; parts that load after it are waited for (they are dimmed until then)."""
         self.page.goto(self.portal.url + path)
-        self.page.wait_for_function("!document.querySelector('.htmx-request, .htmx-settling, .htmx-swapping')")
+        expect(self.page.locator(".htmx-request, .htmx-settling, .htmx-swapping")).to_have_count(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
